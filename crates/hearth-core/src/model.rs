@@ -1,0 +1,35 @@
+//! What is known of a model.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sampling::SamplingOverrides;
+
+/// What a worker learned when it loaded a model folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// `model_type` of config.json.
+    pub model_type: String,
+    /// Tokens that prompt and answer may hold together.
+    pub context_length: usize,
+    /// Rows of the logits; token ids are below it.
+    pub vocab_size: usize,
+    /// Tokens that end the model's turn (generation_config.json, else config.json).
+    pub eos_token_ids: Vec<u32>,
+    /// The model's own sampling defaults (generation_config.json).
+    pub sampling: SamplingOverrides,
+    /// Bytes of all weights as they lie in memory.
+    pub weight_bytes: u64,
+}
+
+/// A model as clients see it in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// The API name, which clients send (`llama-3.2-3b-instruct`).
+    pub id: String,
+    /// The repository id or folder that it was made from; another name for it.
+    pub source: String,
+    /// When it was made available, seconds since 1970.
+    pub created: u64,
+    /// Tokens that prompt and answer may hold together, once known.
+    pub context_length: Option<usize>,
+}
