@@ -1,0 +1,56 @@
+//! `cargo xtask`: everything this repository needs done that is neither building nor running the product itself.
+//!
+//! One file per command. Each command is a function that takes plain values and returns `anyhow::Result<()>`.
+
+mod bench;
+mod check_macos;
+mod cmd;
+mod run;
+mod setup;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use workspace::Workspace;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  start [ARGS]  set up, build and run `hearth serve ARGS`
+  test [ARGS]   set up, build and run all tests; ARGS go to `cargo test`
+  bench [ARGS]  measure beside mlx-lm; ARGS go to tests/bench/bench.py (`--only tiny`, `--pairs 3`)
+  setup         prepare this machine: on Linux, MLX's library and its bindings (seconds when there is nothing to do)
+  check-macos   type-check every crate for a Mac, on any machine
+  tidy          check the rules that a program can check: who depends on whom, file sizes and the like
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let workspace = Workspace::find()?;
+    let rest = args.get(1..).unwrap_or_default();
+    match args.first().map(String::as_str) {
+        Some("start") => run::start(&workspace, rest),
+        Some("test") => run::test(&workspace, rest),
+        Some("bench") => bench::run(&workspace, rest),
+        Some("setup") => setup::run(&workspace),
+        Some("check-macos") => check_macos::run(&workspace),
+        Some("tidy") => tidy::run(&workspace),
+        None | Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
+    }
+}
