@@ -1,0 +1,48 @@
+//! API keys: a request that needs one and does not carry it stops here.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+use subtle::ConstantTimeEq;
+
+use crate::{error::ApiError, state::AppState};
+
+/// Paths that answer to anybody, so that a monitor needs no key.
+const EXEMPT: [&str; 2] = ["/health", "/healthz"];
+
+/// Middleware: lets a request pass that carries the key, where there is one.
+pub(crate) async fn require_key(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Some(key) = &state.options.api_key
+        && !EXEMPT.contains(&request.uri().path())
+    {
+        check(request.headers(), key)?;
+    }
+    Ok(next.run(request).await)
+}
+
+fn check(headers: &HeaderMap, key: &str) -> Result<(), ApiError> {
+    let given = [bearer(headers), headers.get("x-api-key").map(|value| value.as_bytes())];
+    if given == [None, None] {
+        let ask = "This server needs an API key: send it as \"Authorization: Bearer KEY\" or \"x-api-key: KEY\".";
+        return Err(refused(ask));
+    }
+    // Constant time, so that a wrong key does not tell how much of it is right.
+    let right = given.into_iter().flatten().any(|given| bool::from(given.ct_eq(key.as_bytes())));
+    if right { Ok(()) } else { Err(refused("The API key is not valid.")) }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+}
+
+fn refused(message: &str) -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key")
+}

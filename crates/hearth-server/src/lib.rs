@@ -1,0 +1,53 @@
+//! HTTP and every wire format. All routes are on this page.
+//!
+//! A request passes, from outside in: `log` (one line each), `error::shape` (errors get their protocol's form), `guard`
+//! (pages of other sites stay out), `auth` (the API key), and then its handler. [`serve`] is the accept loop below it
+//! all.
+
+mod auth;
+mod body;
+mod error;
+mod fields;
+mod guard;
+mod health;
+mod log;
+mod openai;
+mod serve;
+mod sse;
+mod state;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use hearth_engine::Engine;
+
+pub use serve::{ServeOptions, serve};
+use state::AppState;
+pub use state::{Protocol, Protocols, ServerOptions};
+
+/// All routes. Another server may embed it; behind [`serve`] it also knows its own port, and checks it in `Host`.
+pub fn router(engine: Engine, options: ServerOptions) -> Router {
+    let state = AppState { engine, options: Arc::new(options) };
+    let mut router = Router::new().route("/health", get(health::health)).route("/healthz", get(health::healthz));
+    if state.options.protocols.contains(Protocol::OpenAi) {
+        router = router.merge(openai_routes()).nest("/v1", openai_routes());
+    }
+    router
+        .fallback(error::unknown_path)
+        .method_not_allowed_fallback(error::unknown_method)
+        .layer(middleware::from_fn_with_state(state.clone(), auth::require_key))
+        .layer(middleware::from_fn_with_state(state.clone(), guard::guard))
+        .layer(middleware::from_fn(error::shape))
+        .layer(middleware::from_fn(log::requests))
+        .with_state(state)
+}
+
+fn openai_routes() -> Router<AppState> {
+    Router::new()
+        .route("/models", get(openai::models::list))
+        .route("/models/{*id}", get(openai::models::retrieve))
+        .route("/chat/completions", post(openai::chat::complete))
+}

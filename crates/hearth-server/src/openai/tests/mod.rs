@@ -1,0 +1,4 @@
+//! Tests of the conversions alone: no engine, no socket.
+
+mod answers;
+mod requests;

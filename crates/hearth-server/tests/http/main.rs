@@ -1,0 +1,9 @@
+//! The whole HTTP surface, over real sockets on loopback, with a runner that needs no model.
+
+mod auth;
+mod bodies;
+mod chat;
+mod connections;
+mod guard;
+mod paths;
+mod support;
