@@ -3,6 +3,9 @@
 //! Decoding runs one step ahead. A step queues the forward pass of all its segments on the device and only then reads
 //! what the step before it sampled. So the token that a [`Feed::Sampled`] segment reports is the token that it *feeds*:
 //! the one sampled by this slot's previous segment.
+//!
+//! Whatever it reads, a step returns once the work of the step before it is complete, and does not wait for its own: the
+//! tokens that were read go on their way, and the scheduler learns from the time between two returns what work costs.
 
 use serde::{Deserialize, Serialize};
 

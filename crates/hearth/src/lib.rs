@@ -1,0 +1,18 @@
+//! Wiring, settings, paths and the command line: everything that turns the other crates into one program.
+//!
+//! The program `hearth` is [`cli::main`]; the desktop app uses [`serve`] with [`Settings`], a listener and a shutdown signal of
+//! its own. As a model runs in a child process of the same executable, such a program must hand over to [`cli::main`] when
+//! its first argument is `worker`.
+
+pub mod cli;
+mod ember;
+mod limits;
+pub mod logging;
+pub mod model;
+mod paths;
+pub mod port;
+pub mod settings;
+mod supervisor;
+
+pub use settings::Settings;
+pub use supervisor::{Ready, engine, serve};

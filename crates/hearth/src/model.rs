@@ -1,0 +1,149 @@
+//! From what a person calls a model to the folder that holds it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use hearth_engine::ModelSpec;
+
+use crate::ember;
+use crate::paths::{self, process_env};
+
+/// Finds a model by folder, by Hugging Face id among what is on this machine already, or by the name `ember`.
+pub fn find(name: &str) -> Result<ModelSpec> {
+    find_in(name, process_env)
+}
+
+fn find_in(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<ModelSpec> {
+    if name.eq_ignore_ascii_case(ember::NAME) {
+        let data = paths::data_dir(&env)?;
+        let dir = ember::unpack(&data)
+            .with_context(|| format!("cannot write the built-in model into {} (HEARTH_HOME)", data.display()))?;
+        return Ok(ModelSpec { id: ember::NAME.into(), source: ember::NAME.into(), dir });
+    }
+    let dir = match Path::new(name) {
+        path if path.is_dir() => path.canonicalize().with_context(|| format!("cannot open {name}"))?,
+        path if path.is_file() => bail!("{name} is a file; give the folder that holds the model"),
+        _ => in_hub_cache(name, env)?,
+    };
+    // A snapshot's folder is named by a revision; the id says more.
+    let display = if Path::new(name).is_dir() { dir.as_path() } else { Path::new(name) };
+    let display = display.file_name().map_or(name.into(), |segment| segment.to_string_lossy());
+    Ok(ModelSpec { id: api_name(&display), source: name.to_owned(), dir })
+}
+
+/// The name by which clients call a model: its display name in lower case, spaces as hyphens, nothing else changed.
+pub fn api_name(display: &str) -> String {
+    display.to_lowercase().replace(' ', "-")
+}
+
+/// The snapshot of a Hugging Face repository that another tool has downloaded.
+fn in_hub_cache(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let Some((owner, repo)) = repo_id(name) else {
+        bail!("there is no model `{name}`: give a model's folder, a Hugging Face id (owner/name), or `ember`");
+    };
+    let cache = paths::hub_cache(env).context("HOME is not set, so there is no Hugging Face cache to look into")?;
+    let folder = cache.join(format!("models--{owner}--{repo}"));
+    snapshot(&folder).with_context(|| {
+        format!(
+            "{name} is neither a folder nor in the Hugging Face cache ({}), and this version does not download: \
+             fetch it with `hf download {name}`, or give a model's folder",
+            cache.display()
+        )
+    })
+}
+
+fn snapshot(folder: &Path) -> Option<PathBuf> {
+    let revision = std::fs::read_to_string(folder.join("refs/main")).ok()?;
+    let revision = revision.trim();
+    let dir = folder.join("snapshots").join(is_segment(revision).then_some(revision)?);
+    dir.is_dir().then_some(dir)
+}
+
+fn repo_id(name: &str) -> Option<(&str, &str)> {
+    let (owner, repo) = name.split_once('/')?;
+    (is_segment(owner) && is_segment(repo)).then_some((owner, repo))
+}
+
+/// One part of a repository's id, which can name nothing outside the folder it is joined to.
+fn is_segment(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !text.is_empty() && text.len() <= 96 && !text.starts_with('.') && text.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn no_env(_: &str) -> Option<OsString> {
+        None
+    }
+
+    #[test]
+    fn api_names_are_lower_case_with_hyphens_and_otherwise_unchanged() {
+        let vectors = [
+            ("Llama 3.2 3B Instruct", "llama-3.2-3b-instruct"),
+            ("Llama 3.2 1B Instruct", "llama-3.2-1b-instruct"),
+            ("Qwen 2.5 7B Instruct", "qwen-2.5-7b-instruct"),
+            ("Qwen 2.5 3B Instruct", "qwen-2.5-3b-instruct"),
+            ("Gemma 2 9B Instruct", "gemma-2-9b-instruct"),
+            ("Gemma 2 2B Instruct", "gemma-2-2b-instruct"),
+            ("DeepSeek-R1 Distill 1.5B", "deepseek-r1-distill-1.5b"),
+            ("OpenELM 3B (GPT-style)", "openelm-3b-(gpt-style)"),
+        ];
+        for (display, name) in vectors {
+            assert_eq!(api_name(display), name);
+        }
+    }
+
+    #[test]
+    fn a_folder_is_called_by_its_last_segment() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("Tiny Llama 1B");
+        fs::create_dir(&folder).unwrap();
+        let spec = find_in(folder.to_str().unwrap(), no_env).unwrap();
+        assert_eq!((spec.id.as_str(), spec.dir), ("tiny-llama-1b", folder.canonicalize().unwrap()));
+    }
+
+    #[test]
+    fn a_repository_is_found_in_the_hub_cache() {
+        let home = tempfile::tempdir().unwrap();
+        let repo = home.path().join("hub/models--mlx-community--Tiny-4bit");
+        fs::create_dir_all(repo.join("refs")).unwrap();
+        fs::create_dir_all(repo.join("snapshots/abc123")).unwrap();
+        fs::write(repo.join("refs/main"), "abc123\n").unwrap();
+        let env = |name: &str| (name == "HF_HOME").then(|| home.path().into());
+        let spec = find_in("mlx-community/Tiny-4bit", env).unwrap();
+        assert_eq!(
+            spec,
+            ModelSpec {
+                id: "tiny-4bit".into(),
+                source: "mlx-community/Tiny-4bit".into(),
+                dir: repo.join("snapshots/abc123")
+            }
+        );
+        fs::write(repo.join("refs/main"), "../../elsewhere").unwrap();
+        assert!(find_in("mlx-community/Tiny-4bit", env).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_with_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("model.gguf");
+        fs::write(&file, "").unwrap();
+        let env = |name: &str| (name == "HF_HOME").then(|| home.path().into());
+        let table = [
+            ("no-such-model", "there is no model `no-such-model`"),
+            ("../secret/x", "there is no model"),
+            ("owner/../../x", "there is no model"),
+            ("owner/name", "hf download owner/name"),
+            (file.to_str().unwrap(), "is a file; give the folder"),
+        ];
+        for (name, part) in table {
+            let message = find_in(name, env).unwrap_err().to_string();
+            assert!(message.contains(part), "{name}: {message}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Where things lie on disk. The environment is an argument, so that tests need not change their own.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// A variable of this process's environment; an empty one counts as not set.
+pub(crate) fn process_env(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Hearth's own data: `HEARTH_HOME`, else the system's place for such data.
+pub(crate) fn data_dir(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let system = || {
+        if cfg!(target_os = "macos") {
+            return Some(PathBuf::from(env("HOME")?).join("Library/Application Support/Hearth"));
+        }
+        let absolute = env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let share = absolute.or_else(|| Some(PathBuf::from(env("HOME")?).join(".local/share")))?;
+        Some(share.join("hearth"))
+    };
+    let dir = env("HEARTH_HOME").map(PathBuf::from).or_else(system);
+    dir.context("there is no place for Hearth's data: set HEARTH_HOME (or HOME) to a folder")
+}
+
+/// Where Hugging Face's own tools keep what they download.
+pub(crate) fn hub_cache(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(cache) = env("HF_HUB_CACHE") {
+        return Some(cache.into());
+    }
+    let home = env("HF_HOME").map(PathBuf::from);
+    Some(home.or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache/huggingface")))?.join("hub"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env<'a>(variables: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+    }
+
+    #[test]
+    fn hearth_home_wins_over_the_systems_place() {
+        let variables = [("HEARTH_HOME", "/a"), ("XDG_DATA_HOME", "/b"), ("HOME", "/c")];
+        assert_eq!(data_dir(env(&variables)).unwrap(), PathBuf::from("/a"));
+        let system = if cfg!(target_os = "macos") { "/c/Library/Application Support/Hearth" } else { "/b/hearth" };
+        assert_eq!(data_dir(env(&variables[1..])).unwrap(), PathBuf::from(system));
+    }
+
+    #[test]
+    fn without_any_home_the_error_says_what_to_set() {
+        assert!(data_dir(env(&[])).unwrap_err().to_string().contains("HEARTH_HOME"));
+    }
+
+    #[test]
+    fn the_hub_cache_follows_hugging_faces_own_variables() {
+        let variables = [("HF_HUB_CACHE", "/a"), ("HF_HOME", "/b"), ("HOME", "/c")];
+        assert_eq!(hub_cache(env(&variables)), Some(PathBuf::from("/a")));
+        assert_eq!(hub_cache(env(&variables[1..])), Some(PathBuf::from("/b/hub")));
+        assert_eq!(hub_cache(env(&variables[2..])), Some(PathBuf::from("/c/.cache/huggingface/hub")));
+    }
+}

@@ -1,0 +1,166 @@
+//! What a person may set, in one list: each field is a flag, a `HEARTH_…` variable and a line of the file.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::logging::LogFormat;
+
+/// What may be set for a server. `None` leaves the choice to whoever is asked next.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// The same as MODEL
+    #[arg(short, long, env = "HEARTH_MODEL", hide_env = true)]
+    pub model: Option<String>,
+
+    /// Template for conversations, a Jinja file, in place of the model's own
+    #[arg(long, env = "HEARTH_CHAT_TEMPLATE", hide_env = true, value_name = "FILE")]
+    pub chat_template: Option<PathBuf>,
+
+    /// Tokens that a prompt and its answer may hold together [default: as many as the model can]
+    #[arg(long, env = "HEARTH_CONTEXT", hide_env = true, value_name = "TOKENS")]
+    pub context: Option<NonZeroUsize>,
+
+    /// Tokens of an answer where the request sets no limit [default: up to the context's end]
+    #[arg(long, env = "HEARTH_MAX_TOKENS", hide_env = true, value_name = "TOKENS")]
+    pub max_tokens: Option<NonZeroUsize>,
+
+    /// Answers that are generated at the same time; more wait in a queue [default: 32]
+    #[arg(long, env = "HEARTH_MAX_BATCH", hide_env = true, value_name = "COUNT")]
+    pub max_batch: Option<NonZeroUsize>,
+
+    /// Address to listen on [default: 127.0.0.1, which only this machine can reach]
+    #[arg(long, env = "HEARTH_HOST", hide_env = true, value_name = "ADDRESS", help_heading = "Network")]
+    pub host: Option<String>,
+
+    /// Port to listen on, 0 for any free one [default: 8080]
+    #[arg(short, long, env = "HEARTH_PORT", hide_env = true, help_heading = "Network")]
+    pub port: Option<u16>,
+
+    /// Protocols to speak, separated by commas; this version speaks openai [default: openai]
+    #[arg(long, env = "HEARTH_PROTOCOLS", hide_env = true, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(help_heading = "Network")]
+    pub protocols: Option<Vec<String>>,
+
+    /// Key that every request must carry as a bearer token (better set as HEARTH_API_KEY: others can read a flag)
+    #[arg(long, env = "HEARTH_API_KEY", hide_env = true, value_name = "KEY", help_heading = "Network")]
+    pub api_key: Option<String>,
+
+    /// Listen beyond this machine although no API key is set
+    #[arg(long, env = "HEARTH_ALLOW_UNAUTHENTICATED", hide_env = true, hide_possible_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(help_heading = "Network")]
+    pub allow_unauthenticated: Option<bool>,
+
+    /// Web origin whose pages may use the server, such as http://localhost:3000; may be given more than once
+    #[arg(long, env = "HEARTH_CORS_ORIGIN", hide_env = true, value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(help_heading = "Network")]
+    pub cors_origin: Option<Vec<String>>,
+
+    /// Further name by which clients may address the server, such as my-mac.local; may be given more than once
+    #[arg(long, env = "HEARTH_ALLOWED_HOST", hide_env = true, value_name = "NAME", value_delimiter = ',')]
+    #[arg(help_heading = "Network")]
+    pub allowed_host: Option<Vec<String>>,
+
+    /// How the log on standard error is written: human or json [default: human]
+    #[arg(
+        long,
+        env = "HEARTH_LOG_FORMAT",
+        hide_env = true,
+        hide_possible_values = true,
+        value_name = "FORMAT",
+        help_heading = "Log"
+    )]
+    pub log_format: Option<LogFormat>,
+
+    /// error, warn, info, debug, trace, or a filter such as hearth_engine=debug,info [default: info]
+    #[arg(long, env = "HEARTH_LOG_LEVEL", hide_env = true, value_name = "LEVEL", help_heading = "Log")]
+    pub log_level: Option<String>,
+}
+
+impl Options {
+    /// The options that a file holds; an unknown or wrong one is an error that names it and its line.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("the configuration file {} is not right", path.display()))
+    }
+
+    /// These options, and those of `weaker` where these are silent.
+    pub fn or(self, weaker: Self) -> Self {
+        Self {
+            model: self.model.or(weaker.model),
+            chat_template: self.chat_template.or(weaker.chat_template),
+            context: self.context.or(weaker.context),
+            max_tokens: self.max_tokens.or(weaker.max_tokens),
+            max_batch: self.max_batch.or(weaker.max_batch),
+            host: self.host.or(weaker.host),
+            port: self.port.or(weaker.port),
+            protocols: self.protocols.or(weaker.protocols),
+            api_key: self.api_key.or(weaker.api_key),
+            allow_unauthenticated: self.allow_unauthenticated.or(weaker.allow_unauthenticated),
+            cors_origin: self.cors_origin.or(weaker.cors_origin),
+            allowed_host: self.allowed_host.or(weaker.allowed_host),
+            log_format: self.log_format.or(weaker.log_format),
+            log_level: self.log_level.or(weaker.log_level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Options> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Options::read(file.path())
+    }
+
+    #[test]
+    fn a_file_sets_every_option_by_its_flags_name() {
+        let every = r#"
+            model = "m"
+            chat-template = "t.jinja"
+            context = 1
+            max-tokens = 2
+            max-batch = 3
+            host = "h"
+            port = 4
+            protocols = ["openai"]
+            api-key = "k"
+            allow-unauthenticated = true
+            cors-origin = ["o"]
+            allowed-host = ["a"]
+            log-format = "json"
+            log-level = "debug"
+        "#;
+        let options = read(every).unwrap();
+        // What `or` forgets would be missing here; what the file does not know would have failed above.
+        assert_eq!(Options::default().or(options.clone()), options);
+        assert!(!format!("{options:?}").contains("None"), "{options:?}");
+    }
+
+    #[test]
+    fn the_stronger_side_wins_field_by_field() {
+        let strong = Options { port: Some(1), ..Options::default() };
+        let weak = Options { port: Some(2), host: Some("h".into()), ..Options::default() };
+        let merged = strong.or(weak);
+        assert_eq!((merged.port, merged.host.as_deref()), (Some(1), Some("h")));
+    }
+
+    #[test]
+    fn a_fault_in_the_file_is_named() {
+        let table =
+            [("prot = 1", "`prot`"), ("port = 'x'", "port = 'x'"), ("max-tokens = 0", "max-tokens"), ("port", "port")];
+        for (text, culprit) in table {
+            let message = format!("{:#}", read(text).unwrap_err());
+            assert!(message.contains(culprit) && message.contains("is not right"), "{message}");
+        }
+        assert!(Options::read(Path::new("no/such.toml")).unwrap_err().to_string().contains("no/such.toml"));
+    }
+}

@@ -1,0 +1,14 @@
+//! The product from outside, one module per surface: the real program, real MLX, real HTTP on the loopback address.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+mod bad_input;
+mod cli;
+mod curl;
+mod disconnect;
+mod ember;
+mod guard;
+mod options;
+mod run;
+mod shutdown;
+mod worker_death;
