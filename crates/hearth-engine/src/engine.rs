@@ -1,0 +1,230 @@
+//! The handle of a model: requests go in, streams of events come out.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hearth_core::chat::{ChatRequest, ToolChoice};
+use hearth_core::model::{ModelCard, ModelFacts};
+use hearth_core::runner::Runner;
+use hearth_core::{Error, ErrorKind, Result};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+use crate::answer::AnswerSpec;
+use crate::pool::{Keeper, Pool};
+use crate::stats::{Stats, Status};
+use crate::stream::ChatStream;
+use crate::text::Text;
+use crate::worker::LoadRequest;
+use crate::{admission, names};
+
+/// What a server operator may set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Sequences that run at a time.
+    pub max_batch: usize,
+    /// Requests that may wait beyond them; more are refused as overloaded.
+    pub queue: usize,
+    /// `max_tokens` of requests that do not say; `None`: up to the context's end.
+    pub max_tokens: Option<usize>,
+    /// Tokens that prompt and answer may hold together, where that is to be less than the model allows.
+    pub context: Option<usize>,
+    /// A chat template that takes the place of the model's own.
+    pub chat_template: Option<PathBuf>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_batch: 32, queue: 256, max_tokens: None, context: None, chat_template: None }
+    }
+}
+
+/// The model to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// The API name, which clients send.
+    pub id: String,
+    /// The repository id or folder, as given.
+    pub source: String,
+    /// Where its files lie.
+    pub dir: PathBuf,
+}
+
+/// Makes a runner of a model folder, on the thread that will own it.
+pub type Loader = Arc<dyn Fn(&LoadRequest) -> Result<Box<dyn Runner>> + Send + Sync>;
+
+/// Where a model's worker runs.
+#[derive(Clone)]
+pub enum Placement {
+    /// In a child process, which has to call [`worker::run_on_stdio`](crate::worker::run_on_stdio).
+    Process {
+        /// The program, as a rule this one.
+        executable: PathBuf,
+        /// Its arguments.
+        args: Vec<OsString>,
+    },
+    /// On a thread of this process, for tests and for programs that embed the library.
+    Thread(Loader),
+}
+
+/// A model that is served. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    spec: ModelSpec,
+    options: EngineOptions,
+    created: u64,
+    stats: Arc<Stats>,
+    text: OnceCell<Text>,
+    /// One permit for each request that may be in the house, running or waiting.
+    places: Arc<Semaphore>,
+    pool: Pool,
+    /// The pool's task until the first request starts it: a handle may be made outside the runtime.
+    keeper: Mutex<Option<Keeper>>,
+}
+
+impl Engine {
+    /// A model to be served. Nothing is started yet.
+    pub fn new(spec: ModelSpec, placement: Placement, options: EngineOptions) -> Self {
+        let stats = Arc::new(Stats::default());
+        let load = LoadRequest { dir: spec.dir.clone(), context: options.context, max_batch: options.max_batch.max(1) };
+        let (pool, keeper) = Pool::new(&spec, placement, load, stats.clone());
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let places = Arc::new(Semaphore::new(places(&options)));
+        let keeper = Mutex::new(Some(keeper));
+        let shared = Shared { spec, options, created, stats, text: OnceCell::new(), places, pool, keeper };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Loads the model, or waits for the load in progress; at once where it is loaded.
+    pub async fn load(&self) -> Result<ModelFacts> {
+        let shared = &self.shared;
+        let (text, facts) = tokio::join!(shared.text(), shared.pool().load());
+        if text.is_err() {
+            shared.pool.unload();
+        }
+        text?;
+        facts.map(|facts| shared.limited(&facts))
+    }
+
+    /// The models on offer, the default one first.
+    pub fn models(&self) -> Vec<ModelCard> {
+        vec![self.shared.card()]
+    }
+
+    /// The model that answers to `name`.
+    pub fn find(&self, name: &str) -> Result<ModelCard> {
+        let card = self.shared.card();
+        if names::is_default(name) || names::answers_to(&card, name) {
+            return Ok(card);
+        }
+        let message = format!("There is no model `{name}` here. Installed: {}.", card.id);
+        Err(Error { kind: ErrorKind::ModelNotFound, message, param: Some("model".into()) })
+    }
+
+    /// Queues the request, after loading the model where that is needed.
+    pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
+        let shared = &self.shared;
+        self.find(&request.model)?;
+        let place = shared.place()?;
+        let (text, facts) = shared.ready(self).await?;
+        let request = Arc::new(request);
+        let prompt = text.prompt(request.clone()).await?;
+        let spec = AnswerSpec {
+            tokenizer: text.tokenizer.clone(),
+            prompt: prompt.text.into(),
+            prompt_tokens: prompt.tokens.len(),
+            tools: !request.tools.is_empty() && request.tool_choice != ToolChoice::None,
+            stop: request.stop.clone(),
+        };
+        let task = admission::task(&request, prompt.tokens, &facts, shared.options.max_tokens)?;
+        shared.stats.requests.fetch_add(1, Relaxed);
+        shared.stats.prompt_tokens.fetch_add(spec.prompt_tokens as u64, Relaxed);
+        Ok(ChatStream::start(shared.pool().clone(), spec, task, place))
+    }
+
+    /// The worker's state and the load on it. Wakes nothing.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let free = shared.places.available_permits();
+        shared.stats.status(places(&shared.options) - free, shared.options.max_batch)
+    }
+
+    /// Ends the worker in order, in a few seconds at most. Requests that still run end with `ShuttingDown`, and so do
+    /// all that come later.
+    pub async fn shutdown(&self) {
+        self.shared.places.close();
+        self.shared.pool().shutdown().await;
+    }
+}
+
+/// How many requests may be in the house.
+fn places(options: &EngineOptions) -> usize {
+    options.max_batch.max(1).saturating_add(options.queue).min(Semaphore::MAX_PERMITS)
+}
+
+impl Shared {
+    fn card(&self) -> ModelCard {
+        let facts = self.stats.worker().facts.clone();
+        ModelCard {
+            id: self.spec.id.clone(),
+            source: self.spec.source.clone(),
+            created: self.created,
+            context_length: facts.map(|facts| self.limited(&facts).context_length),
+        }
+    }
+
+    /// The facts under the operator's limit, which a worker may or may not have known.
+    fn limited(&self, facts: &ModelFacts) -> ModelFacts {
+        let context_length = facts.context_length.min(self.options.context.unwrap_or(usize::MAX));
+        ModelFacts { context_length, ..facts.clone() }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit> {
+        if self.places.is_closed() {
+            return Err(Error::new(ErrorKind::ShuttingDown, "The server is shutting down."));
+        }
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let message = format!(
+                "{} requests are running or waiting, which is as many as this server takes. Try again later.",
+                places(&self.options)
+            );
+            Error::new(ErrorKind::Overloaded, message)
+        })
+    }
+
+    /// What a request needs to be rendered and admitted. A model that was loaded once is known even without a worker.
+    async fn ready(&self, engine: &Engine) -> Result<(&Text, ModelFacts)> {
+        let facts = self.stats.worker().facts.clone();
+        let facts = match (self.text.get(), facts) {
+            (Some(_), Some(facts)) => self.limited(&facts),
+            _ => engine.load().await?,
+        };
+        Ok((self.text().await?, facts))
+    }
+
+    async fn text(&self) -> Result<&Text> {
+        let load = || async {
+            let (dir, template) = (self.spec.dir.clone(), self.options.chat_template.clone());
+            spawn_blocking(move || Text::load(&dir, template.as_deref()))
+                .await
+                .unwrap_or_else(|_| Err(Error::model_load("Loading the tokenizer failed; the log says where.")))
+        };
+        self.text.get_or_try_init(load).await
+    }
+
+    /// The pool, its task started.
+    fn pool(&self) -> &Pool {
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            tokio::spawn(keeper.run());
+        }
+        &self.pool
+    }
+}

@@ -1,0 +1,24 @@
+//! Scheduling: who runs next on a model, and the worker in which it runs.
+//!
+//! An [`Engine`] takes chat requests and answers with [`ChatStream`]s; it never sees a protocol. The model itself lives
+//! in a [`worker`], a child process or a thread, that only token ids and numbers reach.
+
+mod admission;
+mod answer;
+mod device;
+mod engine;
+pub mod fake;
+mod names;
+mod pace;
+mod pool;
+mod scheduler;
+mod sequence;
+mod stats;
+mod stream;
+mod text;
+pub mod worker;
+
+pub use engine::{Engine, EngineOptions, Loader, ModelSpec, Placement};
+pub use stats::{Status, WorkerState};
+pub use stream::ChatStream;
+pub use worker::LoadRequest;

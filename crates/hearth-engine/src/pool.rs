@@ -1,0 +1,311 @@
+//! Keeps a model's worker: starts it for the first request, routes what it reports, and picks up after its death.
+//!
+//! One task owns all of it. Requests that were on a worker when it died are told so; whether one is run again is its
+//! stream's decision, since only that knows what has left the house.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hearth_core::model::ModelFacts;
+use hearth_core::task::Generate;
+use hearth_core::{Error, ErrorKind, Result};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::engine::{ModelSpec, Placement};
+use crate::scheduler::failed;
+use crate::stats::{Stats, WorkerInfo, WorkerState};
+use crate::worker::Worker;
+use crate::worker::protocol::{Command, LoadRequest, Report, RequestId, Update};
+
+/// So many deaths ...
+const DEATHS: usize = 3;
+/// ... within this time, and no worker is started until the first of them is so long ago.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// How long a worker may take to unload its model.
+const STOP: Duration = Duration::from_secs(5);
+/// A load cannot be interrupted, and there is nothing yet that would be lost by force.
+const STOP_LOADING: Duration = Duration::from_millis(200);
+
+/// Where a request's updates go. Never more than its `max_tokens` entries of [`UPDATE_BYTES`] lie in it, so a slow
+/// reader holds up nobody and costs a bounded amount of memory.
+pub(crate) type Updates = UnboundedSender<Update>;
+
+const UPDATE_BYTES: usize = 64;
+const _: () = assert!(size_of::<Update>() <= UPDATE_BYTES);
+
+/// Asks the pool's task.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    messages: UnboundedSender<Message>,
+}
+
+enum Message {
+    Load(oneshot::Sender<Result<Arc<ModelFacts>>>),
+    Generate { id: RequestId, task: Generate, updates: Updates },
+    Cancel(RequestId),
+    Unload,
+    Shutdown(oneshot::Sender<()>),
+}
+
+impl Pool {
+    /// A pool without a worker, and its task, which runs until the last handle is gone.
+    pub(crate) fn new(spec: &ModelSpec, placement: Placement, load: LoadRequest, stats: Arc<Stats>) -> (Self, Keeper) {
+        let (messages, inbox) = unbounded_channel();
+        let keeper = Keeper {
+            name: spec.id.clone(),
+            placement,
+            load,
+            stats,
+            inbox,
+            worker: None,
+            requests: HashMap::new(),
+            loads: Vec::new(),
+            deaths: VecDeque::new(),
+            closed: false,
+        };
+        (Self { messages }, keeper)
+    }
+
+    /// Waits until the model is loaded.
+    pub(crate) async fn load(&self) -> Result<Arc<ModelFacts>> {
+        let (reply, loaded) = oneshot::channel();
+        self.tell(Message::Load(reply));
+        loaded.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+
+    /// Runs a task, on a fresh worker if there is none.
+    pub(crate) fn generate(&self, id: RequestId, task: Generate, updates: Updates) {
+        self.tell(Message::Generate { id, task, updates });
+    }
+
+    /// Forgets a task.
+    pub(crate) fn cancel(&self, id: RequestId) {
+        self.tell(Message::Cancel(id));
+    }
+
+    /// Ends the worker; the next request starts another.
+    pub(crate) fn unload(&self) {
+        self.tell(Message::Unload);
+    }
+
+    /// Ends the worker and starts no other.
+    pub(crate) async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        self.tell(Message::Shutdown(reply));
+        // An error: the task has ended, and with it the worker.
+        let _ = done.await;
+    }
+
+    fn tell(&self, message: Message) {
+        // If the task has ended with its runtime, whoever waits for an answer learns it from the closed channel.
+        let _ = self.messages.send(message);
+    }
+}
+
+/// The task that owns the worker.
+pub(crate) struct Keeper {
+    name: String,
+    placement: Placement,
+    load: LoadRequest,
+    stats: Arc<Stats>,
+    inbox: UnboundedReceiver<Message>,
+    worker: Option<Worker>,
+    requests: HashMap<RequestId, Updates>,
+    /// Who waits for the load.
+    loads: Vec<oneshot::Sender<Result<Arc<ModelFacts>>>>,
+    /// When workers died, oldest first.
+    deaths: VecDeque<Instant>,
+    closed: bool,
+}
+
+impl Keeper {
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message).await,
+                    None => return self.unload(&shutting_down()).await,
+                },
+                report = next(&mut self.worker) => match report {
+                    Ok(report) => self.handle_report(report).await,
+                    Err(how) => self.worker_died(&how),
+                },
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        match message {
+            Message::Load(reply) => self.load(reply),
+            Message::Generate { id, task, updates } => self.generate(id, task, updates),
+            Message::Cancel(id) => {
+                if let (Some(_), Some(worker)) = (self.requests.remove(&id), &self.worker) {
+                    worker.send(Command::Cancel(id));
+                }
+            }
+            Message::Unload => self.unload(&Error::internal("The model was unloaded.")).await,
+            Message::Shutdown(reply) => {
+                self.closed = true;
+                self.unload(&shutting_down()).await;
+                // Whoever asked may have gone.
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn load(&mut self, reply: oneshot::Sender<Result<Arc<ModelFacts>>>) {
+        let started = self.start().map(drop);
+        let WorkerInfo { state, facts, .. } = self.stats.worker().clone();
+        let answer = match (started, facts) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(facts)) if state == WorkerState::Ready => Ok(facts),
+            _ => return self.loads.push(reply),
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(answer);
+    }
+
+    fn generate(&mut self, id: RequestId, task: Generate, updates: Updates) {
+        match self.start() {
+            // A worker that still loads reads it afterwards.
+            Ok(worker) => {
+                worker.send(Command::Generate { id, task });
+                self.requests.insert(id, updates);
+            }
+            Err(error) => tell(&updates, failed(id, error)),
+        }
+    }
+
+    /// The worker, started if need be.
+    fn start(&mut self) -> Result<&Worker> {
+        if self.closed {
+            return Err(shutting_down());
+        }
+        if self.worker.is_none() {
+            self.back_off()?;
+            tracing::info!(model = self.name, "loading");
+            let worker = Worker::start(&self.placement)?;
+            worker.send(Command::Load(self.load.clone()));
+            self.show(WorkerState::Loading, worker.pid());
+            self.worker = Some(worker);
+        }
+        self.worker.as_ref().ok_or_else(|| Error::internal("The worker was started but is not there."))
+    }
+
+    /// An error while workers die faster than they are of use.
+    fn back_off(&mut self) -> Result<()> {
+        let now = Instant::now();
+        while self.deaths.front().is_some_and(|death| now - *death >= WINDOW) {
+            self.deaths.pop_front();
+        }
+        let Some(oldest) = self.deaths.front().filter(|_| self.deaths.len() >= DEATHS) else { return Ok(()) };
+        let wait = (WINDOW - (now - *oldest)).as_secs() + 1;
+        let message = format!(
+            "The worker of {} died {} times within a minute, so it is not started again for {wait} s. The log says \
+             why it died; a model that does not fit into memory is the usual reason.",
+            self.name,
+            self.deaths.len()
+        );
+        Err(Error::new(ErrorKind::WorkerDied, message))
+    }
+
+    async fn handle_report(&mut self, report: Report) {
+        match report {
+            Report::Step(updates) => updates.into_iter().for_each(|update| self.route(update)),
+            Report::Loaded(facts) => self.loaded(Arc::new(facts)),
+            Report::LoadFailed(error) => {
+                // Whoever waits for the load gets the error and tells it.
+                tracing::info!(model = self.name, "not loaded: {error}");
+                self.unload(&error).await;
+            }
+        }
+    }
+
+    fn loaded(&mut self, facts: Arc<ModelFacts>) {
+        tracing::info!(model = self.name, r#type = facts.model_type, context = facts.context_length, "loaded");
+        {
+            let mut worker = self.stats.worker();
+            worker.state = WorkerState::Ready;
+            worker.facts = Some(facts.clone());
+        }
+        for reply in self.loads.drain(..) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Ok(facts.clone()));
+        }
+    }
+
+    /// Updates of requests that were cancelled meanwhile find nobody.
+    fn route(&mut self, update: Update) {
+        if update.sampled.is_some() {
+            self.stats.completion_tokens.fetch_add(1, Relaxed);
+        }
+        let id = update.id;
+        let ended = update.end.is_some();
+        if let Some(updates) = self.requests.get(&id) {
+            tell(updates, update);
+        }
+        if ended {
+            self.requests.remove(&id);
+        }
+    }
+
+    fn worker_died(&mut self, how: &str) {
+        tracing::error!(model = self.name, "the worker died: {how}");
+        self.stats.deaths.fetch_add(1, Relaxed);
+        self.deaths.push_back(Instant::now());
+        self.worker = None;
+        self.show(WorkerState::Stopped, None);
+        let message = format!("The worker of {} died: {how}. The log may say more.", self.name);
+        self.fail_all(&Error::new(ErrorKind::WorkerDied, message));
+    }
+
+    /// Ends the worker in order; whoever waits for it is told why.
+    async fn unload(&mut self, why: &Error) {
+        let loading = self.stats.worker().state == WorkerState::Loading;
+        if let Some(worker) = self.worker.take() {
+            let in_order = worker.stop(if loading { STOP_LOADING } else { STOP }).await;
+            if !in_order && !loading {
+                tracing::warn!(model = self.name, "the worker did not end in time");
+            }
+        }
+        self.show(WorkerState::Stopped, None);
+        self.fail_all(why);
+    }
+
+    fn fail_all(&mut self, error: &Error) {
+        for (id, updates) in self.requests.drain() {
+            tell(&updates, failed(id, error.clone()));
+        }
+        for reply in self.loads.drain(..) {
+            // Whoever asked may have gone.
+            let _ = reply.send(Err(error.clone()));
+        }
+    }
+
+    fn show(&self, state: WorkerState, pid: Option<u32>) {
+        let mut worker = self.stats.worker();
+        worker.state = state;
+        worker.pid = pid;
+    }
+}
+
+async fn next(worker: &mut Option<Worker>) -> Result<Report, String> {
+    match worker {
+        Some(worker) => worker.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn tell(updates: &Updates, update: Update) {
+    // A stream that was dropped has sent its cancellation.
+    let _ = updates.send(update);
+}
+
+fn shutting_down() -> Error {
+    Error::new(ErrorKind::ShuttingDown, "The server is shutting down.")
+}
