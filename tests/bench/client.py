@@ -15,6 +15,7 @@ class Server:
 
     def __init__(self, name, port, process, model):
         self.name, self.port, self.process, self.model = name, port, process, model
+        self.long = 0  # tokens of an answer that is to be cancelled
 
     def cpu_seconds(self):
         """Processor time of the process and its children, so far."""

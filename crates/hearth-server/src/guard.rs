@@ -63,7 +63,7 @@ fn host<'a>(request: &'a Request, options: &ServerOptions) -> Result<&'a str, Ap
     for name in [Some(host), authority(request.uri())].into_iter().flatten() {
         if !is_own(name, local) && !is_allowed(name, &options.allowed_hosts) {
             let message =
-                format!("The host {name:?} is not this server's: use 127.0.0.1, or add it to the allowed hosts.");
+                format!("The host {name:?} is not this server's: use 127.0.0.1, or let --allowed-host add it.");
             return Err(ApiError::new(StatusCode::FORBIDDEN, message).code("host_not_allowed"));
         }
     }

@@ -45,13 +45,21 @@ fn unpack_files(files: &[File], data: &Path) -> io::Result<PathBuf> {
     for (name, content) in files {
         fs::write(fresh.join(name), content)?;
     }
-    remove(&dir)?;
-    match fs::rename(&fresh, &dir) {
-        // Another process was quicker; what it wrote is the same.
-        Err(_) if is_whole(files, &dir) => remove(&fresh)?,
-        renamed => renamed?,
-    }
+    put(&fresh, &dir, files)?;
     Ok(dir)
+}
+
+/// Moves `fresh` to `dir`. A folder that is in the way may be another process's, whole by now and in use: only a damaged
+/// one is removed.
+fn put(fresh: &Path, dir: &Path, files: &[File]) -> io::Result<()> {
+    if fs::rename(fresh, dir).is_ok() {
+        return Ok(());
+    }
+    if is_whole(files, dir) {
+        return remove(fresh);
+    }
+    remove(dir)?;
+    fs::rename(fresh, dir)
 }
 
 /// Compares every byte: cheaper than a checksum, and certain.
@@ -90,6 +98,27 @@ mod tests {
         assert_eq!(unpack_files(SAMPLE, data.path()).unwrap(), dir);
         assert_eq!(fs::read(dir.join("model.safetensors")).unwrap(), b"weights");
         assert_eq!(fs::read_dir(data.path().join("models")).unwrap().count(), 1, "nothing is left over");
+    }
+
+    /// Two servers that start at once on a fresh machine: the second must not take the folder from under the first.
+    #[test]
+    fn a_whole_folder_in_the_way_stays() {
+        let data = tempfile::tempdir().unwrap();
+        let write = |dir: PathBuf, files: &[File]| {
+            fs::create_dir(&dir).unwrap();
+            files.iter().for_each(|(name, content)| fs::write(dir.join(name), content).unwrap());
+            dir
+        };
+        let theirs = write(data.path().join("theirs"), SAMPLE);
+        fs::write(theirs.join("mark"), "").unwrap();
+        let ours = write(data.path().join("ours"), SAMPLE);
+        put(&ours, &theirs, SAMPLE).unwrap();
+        assert!(theirs.join("mark").exists() && !ours.exists());
+
+        let damaged = write(data.path().join("damaged"), &SAMPLE[..1]);
+        let ours = write(data.path().join("ours"), SAMPLE);
+        put(&ours, &damaged, SAMPLE).unwrap();
+        assert!(is_whole(SAMPLE, &damaged) && !ours.exists());
     }
 
     #[test]

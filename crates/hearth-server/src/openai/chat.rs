@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, future, stream};
-use hearth_core::{Error, Result};
+use hearth_core::{Error, Result, event::Event};
 use hearth_engine::{ChatStream, Engine};
 
 use super::{
@@ -36,10 +36,11 @@ pub(crate) async fn complete(State(state): State<AppState>, WholeBody(body): Who
     let call = read(body).await?;
     let head = head(state.engine.find(&call.request.model)?.id);
     let streamed = call.stream.then_some(call.include_usage);
+    let wanted = if call.parallel_calls { |_: &Event| true } else { is_no_second_call };
     let answers = start(&state.engine, call).await?;
     match streamed {
-        Some(include_usage) => stream(head, answers, include_usage, state.options.keep_alive).await,
-        None => Ok(whole(&head, answers).await?),
+        Some(include_usage) => stream(head, answers, wanted, include_usage, state.options.keep_alive).await,
+        None => Ok(whole(&head, answers, wanted).await?),
     }
 }
 
@@ -63,8 +64,17 @@ async fn start(engine: &Engine, call: ChatCall) -> Result<Vec<ChatStream>> {
     future::try_join_all(requests.map(with_seed)).await
 }
 
-async fn whole(head: &Head, answers: Vec<ChatStream>) -> Result<Response> {
-    let answers = future::try_join_all(answers.into_iter().map(ChatStream::collect)).await?;
+/// Which events of an answer the client wants.
+type Wanted = fn(&Event) -> bool;
+
+/// For clients that take one call at a time: the model may write more, as nothing holds it back.
+fn is_no_second_call(event: &Event) -> bool {
+    !matches!(event, Event::ToolCallStart { index, .. } | Event::ToolCallArguments { index, .. } if *index > 0)
+}
+
+async fn whole(head: &Head, answers: Vec<ChatStream>, wanted: Wanted) -> Result<Response> {
+    let mut answers = future::try_join_all(answers.into_iter().map(ChatStream::collect)).await?;
+    answers.iter_mut().for_each(|events| events.retain(wanted));
     let body = whole::completion(head, answers)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -74,11 +84,15 @@ async fn whole(head: &Head, answers: Vec<ChatStream>) -> Result<Response> {
 async fn stream(
     head: Head,
     answers: Vec<ChatStream>,
+    wanted: Wanted,
     include_usage: bool,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
     let choices = answers.len();
-    let with_index = |(index, answer): (usize, ChatStream)| answer.map(move |event| (index, event)).boxed();
+    let with_index = |(index, answer): (usize, ChatStream)| {
+        let answer = answer.filter(move |event| future::ready(event.as_ref().map_or(true, wanted)));
+        answer.map(move |event| (index, event)).boxed()
+    };
     let mut answers = stream::select_all(answers.into_iter().enumerate().map(with_index));
     let first = tokio::time::timeout(keep_alive, answers.next()).await.ok().flatten();
     if let Some((_, Err(error))) = first {

@@ -35,6 +35,8 @@ pub(super) struct ChatCall {
     pub(super) request: ChatRequest,
     /// How many answers, at least 1.
     pub(super) choices: usize,
+    /// Whether an answer may call more than one tool.
+    pub(super) parallel_calls: bool,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
 }
@@ -49,6 +51,7 @@ pub(super) fn chat_call(body: &[u8]) -> Result<ChatCall> {
     Ok(ChatCall {
         request: request(&fields)?,
         choices: fields.integer("n", 1..=MAX_CHOICES)?.unwrap_or(1) as usize,
+        parallel_calls: fields.boolean("parallel_tool_calls")?.unwrap_or(true),
         stream: fields.boolean("stream")?.unwrap_or(false),
         include_usage: include_usage.unwrap_or(false),
     })
@@ -92,9 +95,7 @@ fn check_idle_fields(fields: &Fields<'_>) -> Result<()> {
     {
         fields.string(name)?;
     }
-    for name in ["store", "parallel_tool_calls"] {
-        fields.boolean(name)?;
-    }
+    fields.boolean("store")?;
     fields.object("metadata").map(|_| ())
 }
 

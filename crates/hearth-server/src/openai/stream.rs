@@ -16,7 +16,7 @@ use super::types::{
 };
 use crate::error::ApiError;
 
-/// Room for some chunks, so that not each one asks for memory.
+/// Room for some chunks, so that not each one asks for memory; `BytesMut` asks for as much again when it is used up.
 const BUFFER: usize = 4096;
 
 /// The frames of a stream of `choices` answers, whose events come with the choice's index in `answers`.
@@ -26,7 +26,8 @@ pub(super) fn frames<S>(head: Head, choices: usize, include_usage: bool, answers
 where
     S: Stream<Item = (usize, Result<Event>)> + Send + Unpin,
 {
-    let mut encoder = Encoder { head, usages: vec![None; choices], include_usage, buffer: BytesMut::new() };
+    let mut encoder =
+        Encoder { head, usages: vec![None; choices], include_usage, buffer: BytesMut::with_capacity(BUFFER) };
     let start = encoder.start();
     let rest = stream::unfold(Some((encoder, answers)), |state| async move {
         let (mut encoder, mut answers) = state?;
@@ -94,7 +95,7 @@ impl Encoder {
     }
 
     fn error(&mut self, error: Error) -> Bytes {
-        self.frame(&ApiError::from(error).openai_body());
+        frame(&mut self.buffer, &ApiError::from(error).openai_body());
         self.take()
     }
 
@@ -103,19 +104,19 @@ impl Encoder {
     }
 
     fn write(&mut self, choices: &[ChunkChoice<'_>], usage: Option<Option<UsageShape>>) {
-        let Head { id, created, model } = self.head.clone();
-        let (id, model) = (&*id, &*model);
-        self.frame(&Chunk { id, object: "chat.completion.chunk", created, model, choices, usage });
-    }
-
-    fn frame(&mut self, content: &impl Serialize) {
-        self.buffer.reserve(BUFFER / 8);
-        self.buffer.extend_from_slice(b"data: ");
-        serde_json::to_writer((&mut self.buffer).writer(), content).expect("plain data into memory");
-        self.buffer.extend_from_slice(b"\n\n");
+        let Head { id, created, model } = &self.head;
+        let object = "chat.completion.chunk";
+        frame(&mut self.buffer, &Chunk { id, object, created: *created, model, choices, usage });
     }
 
     fn take(&mut self) -> Bytes {
         self.buffer.split().freeze()
     }
+}
+
+fn frame(buffer: &mut BytesMut, content: &impl Serialize) {
+    buffer.reserve(BUFFER / 8);
+    buffer.extend_from_slice(b"data: ");
+    serde_json::to_writer(buffer.writer(), content).expect("plain data into memory");
+    buffer.extend_from_slice(b"\n\n");
 }

@@ -1,9 +1,14 @@
 //! A whole answer: the events of each choice gathered into one `chat.completion`.
+//!
+//! A call of a tool that broke off in its arguments, at the token limit or because the model wrote something else, is left
+//! out: there is nothing that a client could do with it. A stream has given it away by then, and only its finish reason
+//! tells.
 
 use hearth_core::{
     Error, Result,
     event::{Event, FinishReason, TokenLogprob, Usage},
 };
+use serde::de::IgnoredAny;
 
 use super::types::{
     AnswerMessage, CallShape, Choice, Completion, FunctionShape, Head, LogprobsShape, finish_reason, total,
@@ -68,13 +73,14 @@ impl Answer {
     }
 
     fn choice(&self, index: usize) -> Choice<'_> {
-        let silent = self.content.is_empty() && !self.calls.is_empty();
+        let calls: Vec<_> = self.calls.iter().filter(|call| call.is_whole()).map(Call::shape).collect();
+        let silent = self.content.is_empty() && !calls.is_empty();
         let message = AnswerMessage {
             role: "assistant",
             content: (!silent).then_some(&self.content),
             reasoning_content: (!self.reasoning.is_empty()).then_some(&self.reasoning),
             refusal: None,
-            tool_calls: self.calls.iter().map(Call::shape).collect(),
+            tool_calls: calls,
         };
         let logprobs = LogprobsShape::of(&self.logprobs);
         Choice { index, message, logprobs, finish_reason: finish_reason(self.reason) }
@@ -82,6 +88,10 @@ impl Answer {
 }
 
 impl Call {
+    fn is_whole(&self) -> bool {
+        serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+    }
+
     fn shape(&self) -> CallShape<'_> {
         let function = FunctionShape { name: Some(&self.name), arguments: &self.arguments };
         CallShape { id: &self.id, kind: "function", function }

@@ -121,6 +121,43 @@ async fn calls_reasoning_and_stops_come_out_as_themselves() {
 }
 
 #[tokio::test]
+async fn a_client_may_ask_for_one_call_at_a_time() {
+    let server = echoing().await;
+    let call =
+        |place: &str| format!(r#"<tool_call>{{"name":"fetch_tide","arguments":{{"place":"{place}"}}}}</tool_call>"#);
+    let text = call("Oban") + &call("Rhyl");
+    for (parallel, count) in [("true", 2), ("null", 2), ("false", 1)] {
+        let more = format!(r#"{TOOLS},"parallel_tool_calls":{parallel}"#);
+        let (content, _, calls, reason) = whole(&server.chat(&echo(&text, &more)).await.json(), 0);
+        assert_eq!((content.as_str(), calls.len(), reason), ("", count, json!("tool_calls")), "{parallel}");
+        assert_eq!(calls[0].1, r#"{"place":"Oban"}"#);
+        let chunks = server.chat(&echo(&text, &format!(r#"{more},"stream":true"#))).await.chunks();
+        assert_eq!(joined(&chunks, 0).2, calls, "{parallel}");
+    }
+}
+
+/// What a stream has given away cannot be taken back; a whole answer leaves it out.
+#[tokio::test]
+async fn a_call_that_breaks_off_is_not_passed_off_as_one() {
+    let server = echoing().await;
+    let broken = r#"<tool_call>{"name":"fetch_tide","arguments":{"place":oops}}</tool_call>"#;
+    let short = format!(r#"{TOOLS},"max_tokens":50"#);
+    for (text, more, content, reason) in [
+        (broken, TOOLS, "", "stop"),
+        (&format!("{broken}\nSorry."), TOOLS, "Sorry.", "stop"),
+        (r#"<tool_call>{"name":"fetch_tide","arguments":{"place":"Oban"}}</tool_call>"#, &short, "", "length"),
+    ] {
+        let body = server.chat(&echo(text, more)).await.json();
+        assert_eq!(whole(&body, 0), (content.to_owned(), String::new(), vec![], json!(reason)), "{body}");
+        let chunks = server.chat(&echo(text, &format!(r#"{more},"stream":true"#))).await.chunks();
+        let (said, _, calls, ended) = joined(&chunks, 0);
+        assert_eq!((said.as_str(), ended), (content, json!(reason)));
+        let [(name, part)] = &calls[..] else { panic!("{calls:?}") };
+        assert!(name == "fetch_tide" && part.starts_with("{\"pla") && serde_json::from_str::<Value>(part).is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_stream_has_the_headers_that_proxies_need() {
     let server = saying("Hi").await;
     let answer = server.chat(&echo("Hi", r#","stream":true"#)).await;

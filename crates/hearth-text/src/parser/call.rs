@@ -24,6 +24,7 @@ pub(super) struct Call {
 #[derive(Default)]
 struct Arguments {
     given: bool,
+    whole: bool,
     /// Not passed on yet.
     text: String,
 }
@@ -55,7 +56,7 @@ enum Key {
 }
 
 impl Call {
-    /// Takes the next character; whether the call is whole with it.
+    /// Takes the next character; whether the call's object ends with it.
     pub(super) fn push(&mut self, c: char) -> Result<bool, NotACall> {
         match std::mem::take(&mut self.state) {
             State::Key(scanner, text) => self.key(scanner, text, c)?,
@@ -85,6 +86,11 @@ impl Call {
         self.begun
     }
 
+    /// Whether the name and all of the arguments have come; only closing braces may be missing.
+    pub(super) fn whole(&self) -> bool {
+        self.name.is_some() && self.arguments.whole
+    }
+
     /// What has come of the arguments since the last time, once the call has begun.
     pub(super) fn take_arguments(&mut self) -> String {
         if self.begun { std::mem::take(&mut self.arguments.text) } else { String::new() }
@@ -105,7 +111,7 @@ impl Call {
             return Err(NotACall);
         }
         if !self.arguments.given {
-            self.arguments = Arguments { given: true, text: "{}".into() };
+            self.arguments = Arguments { given: true, whole: true, text: "{}".into() };
         }
         Ok(true)
     }
@@ -158,6 +164,7 @@ impl Call {
     }
 
     fn take_value(&mut self, key: Key, text: &str) -> Result<(), NotACall> {
+        self.arguments.whole |= matches!(key, Key::Arguments | Key::HeldArguments);
         match key {
             Key::Name => match string(text)? {
                 name if name.is_empty() => return Err(NotACall),

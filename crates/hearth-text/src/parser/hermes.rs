@@ -2,11 +2,13 @@
 //!
 //! Decisions, where models stray from the form:
 //! - A call begins as soon as its name is whole; what of its arguments is known is then passed on as it arrives. From
-//!   there on the block stays a call: if its JSON breaks later, the arguments end where they broke, the rest of the
-//!   block is dropped, and the call does not count as whole.
+//!   there on the block stays a call: if its JSON breaks later, the arguments end where they broke, and the rest of the
+//!   block is dropped. What was passed on cannot be taken back.
+//! - A call is whole once its arguments are: braces after them may be missing, or one too many, and so may the closing
+//!   marker. A call that breaks or is cut off in its arguments is not whole, and those arguments are not JSON: whoever
+//!   gives an answer out at once leaves such a call out.
 //! - A block that breaks before is no call and comes back as the text it is, markers included. One that the end of the
 //!   output cuts off before its name is dropped: it is markup and nothing else.
-//! - A call is whole with the end of its object; the closing marker may be missing, and one brace too many is ignored.
 //! - White space between calls, and between text and calls, belongs to the markup.
 
 use hearth_core::event::Event;
@@ -38,9 +40,9 @@ enum State {
     Text,
     /// In a block, with what was read of it.
     Block(Call, String),
-    /// Behind a whole call, before the marker that closes it.
+    /// Behind a call's object, before the marker that closes the block.
     Closing,
-    /// In a block that broke after its call began.
+    /// In a block that broke after its call began: nothing more of it is taken.
     Broken,
 }
 
@@ -51,12 +53,16 @@ impl DialectParser for Hermes {
     }
 
     fn finish(&mut self, events: &mut Vec<Event>) {
-        if matches!(self.state, State::Text) {
-            let held = std::mem::take(&mut self.held);
-            self.say(&held, events);
-            if self.begun == 0 {
-                push_text(&std::mem::take(&mut self.space), events);
+        match &self.state {
+            State::Text => {
+                let held = std::mem::take(&mut self.held);
+                self.say(&held, events);
+                if self.begun == 0 {
+                    push_text(&std::mem::take(&mut self.space), events);
+                }
             }
+            State::Block(call, _) => self.whole += usize::from(call.whole()),
+            State::Closing | State::Broken => {}
         }
     }
 
@@ -105,12 +111,12 @@ impl Hermes {
         read.push_str(&held[..taken]);
         self.held = held[taken..].to_owned();
         let began = self.pass_on(&mut call, events);
+        if fate != Ok(false) {
+            self.whole += usize::from(call.whole());
+        }
         match fate {
             Ok(false) => self.state = State::Block(call, if began { String::new() } else { read }),
-            Ok(true) => {
-                self.whole += 1;
-                self.state = State::Closing;
-            }
+            Ok(true) => self.state = State::Closing,
             Err(NotACall) if began => self.state = State::Broken,
             Err(NotACall) => self.say(&format!("{OPEN}{read}"), events),
         }

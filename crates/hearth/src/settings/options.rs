@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Deserialize;
 
@@ -87,7 +87,13 @@ impl Options {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("the configuration file {} is not right", path.display()))
+        toml::from_str(&text).map_err(|error| {
+            let before = &text[..error.span().map_or(0, |span| span.start)];
+            let number = before.matches('\n').count();
+            let (line, number) = (text.lines().nth(number).unwrap_or_default().trim(), number + 1);
+            let fault = error.message().replace('\n', ", ");
+            anyhow!("the configuration file {} is not right in line {number}, `{line}`: {fault}", path.display())
+        })
     }
 
     /// These options, and those of `weaker` where these are silent.
@@ -155,11 +161,18 @@ mod tests {
 
     #[test]
     fn a_fault_in_the_file_is_named() {
-        let table =
-            [("prot = 1", "`prot`"), ("port = 'x'", "port = 'x'"), ("max-tokens = 0", "max-tokens"), ("port", "port")];
+        let table = [
+            ("prot = 1", "line 1, `prot = 1`: unknown field `prot`"),
+            ("host = 'h'\n\nport = 'x'\n", "line 3, `port = 'x'`"),
+            ("\n  max-tokens = 0", "line 2, `max-tokens = 0`"),
+            ("port", "line 1, `port`"),
+            ("host = '\nport = 1", "line 1, `host = '`"),
+            ("[a]\nb = 1", "`a`"),
+        ];
         for (text, culprit) in table {
             let message = format!("{:#}", read(text).unwrap_err());
             assert!(message.contains(culprit) && message.contains("is not right"), "{message}");
+            assert_eq!(message.lines().count(), 1, "{message}");
         }
         assert!(Options::read(Path::new("no/such.toml")).unwrap_err().to_string().contains("no/such.toml"));
     }

@@ -24,9 +24,6 @@ fn finished(reason: FinishReason) -> Event {
 
 /// An answer with everything in it.
 fn rich() -> Vec<Event> {
-    let start =
-        |index: usize, name: &str| Event::ToolCallStart { index, id: format!("call_{index}"), name: name.into() };
-    let more = |index: usize, fragment: &str| Event::ToolCallArguments { index, fragment: fragment.into() };
     vec![
         Event::Reasoning("Hm, ".into()),
         Event::Reasoning("the tide.".into()),
@@ -134,17 +131,45 @@ fn a_whole_answer_has_openais_shape() {
     assert_eq!(answer, expected);
 }
 
+fn start(index: usize, name: &str) -> Event {
+    Event::ToolCallStart { index, id: format!("call_{index}"), name: name.into() }
+}
+
+fn more(index: usize, fragment: &str) -> Event {
+    Event::ToolCallArguments { index, fragment: fragment.into() }
+}
+
 #[test]
 fn content_is_null_beside_calls_and_empty_without() {
-    let call = || Event::ToolCallStart { index: 0, id: "c".into(), name: "f".into() };
     for (events, expected) in [
-        (vec![call(), finished(FinishReason::ToolCalls)], json!(null)),
-        (vec![text("x"), call(), finished(FinishReason::ToolCalls)], json!("x")),
+        (vec![start(0, "f"), more(0, "{}"), finished(FinishReason::ToolCalls)], json!(null)),
+        (vec![text("x"), start(0, "f"), more(0, "{}"), finished(FinishReason::ToolCalls)], json!("x")),
+        (vec![start(0, "f"), more(0, "{\"x\": "), finished(FinishReason::Length)], json!("")),
         (vec![finished(FinishReason::Length)], json!("")),
         (vec![Event::Reasoning("x".into()), finished(FinishReason::Length)], json!("")),
     ] {
         assert_eq!(whole(vec![events])["choices"][0]["message"]["content"], expected);
     }
+}
+
+#[test]
+fn a_call_that_broke_off_is_no_call() {
+    let whole = |events: Vec<Event>| {
+        let choice = whole(vec![events])["choices"][0].take();
+        let calls = choice["message"]["tool_calls"].as_array().cloned().unwrap_or_default();
+        let calls: Vec<_> = calls.iter().map(|call| call["function"]["name"].clone()).collect();
+        (json!(calls), choice["finish_reason"].clone())
+    };
+    for (arguments, reason, expected) in [
+        ("", FinishReason::Length, (json!([]), json!("length"))),
+        (r#"{"x": [1, "#, FinishReason::Length, (json!([]), json!("length"))),
+        (r#"{"x": "#, FinishReason::Stop, (json!([]), json!("stop"))),
+        (r#"{"x": 1}"#, FinishReason::Length, (json!(["f"]), json!("length"))),
+    ] {
+        assert_eq!(whole(vec![start(0, "f"), more(0, arguments), finished(reason)]), expected, "{arguments}");
+    }
+    let events = [start(0, "f"), more(0, "{\"x\": "), start(1, "g"), more(1, "{}"), finished(FinishReason::ToolCalls)];
+    assert_eq!(whole(events.to_vec()), (json!(["g"]), json!("tool_calls")));
 }
 
 #[test]

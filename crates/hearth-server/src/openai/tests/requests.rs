@@ -158,7 +158,7 @@ fn nulls_and_unknown_fields_mean_nothing() {
     let nulls: Vec<_> = names.iter().map(|name| format!(r#""{name}":null"#)).collect();
     let call = with(&nulls.join(",")).expect("nulls are nothing");
     assert_eq!(call.request.sampling, Default::default());
-    assert_eq!((call.choices, call.stream, call.include_usage), (1, false, false));
+    assert_eq!((call.choices, call.parallel_calls, call.stream, call.include_usage), (1, true, false, false));
     request(r#""session_id":{"any":"thing"},"guided":[[[]]],"cache_prompt":true"#);
 }
 
@@ -168,9 +168,9 @@ fn sampling_and_limits_are_taken_over() {
         r#""model":"m","temperature":0,"top_p":0.5,"top_k":-1,"min_p":0.1,"repetition_penalty":1.1,"presence_penalty":-2,
         "frequency_penalty":2,"seed":-1,"logprobs":true,"top_logprobs":20,"logit_bias":{"7":-100,"8":0.5,"9":null},
         "max_tokens":5,"max_completion_tokens":6,"stop":["a","b"],"n":8,"stream":true,"stream_options":{"include_usage":true},
-        "tool_choice":"none","modalities":["text"],"response_format":{"type":"text"},"store":true,"documents":[{"text":"x"}]"#,
+        "tool_choice":"none","parallel_tool_calls":false,"modalities":["text"],"response_format":{"type":"text"},"store":true,"documents":[{"text":"x"}]"#,
     );
-    let ChatCall { request, choices, stream, include_usage } = call.expect("all of it is valid");
+    let ChatCall { request, choices, parallel_calls, stream, include_usage } = call.expect("all of it is valid");
     let sampling = request.sampling;
     assert_eq!((sampling.temperature, sampling.top_p, sampling.top_k), (Some(0.0), Some(0.5), Some(0)));
     assert_eq!((sampling.min_p, sampling.repetition_penalty), (Some(0.1), Some(1.1)));
@@ -178,7 +178,7 @@ fn sampling_and_limits_are_taken_over() {
     assert_eq!((sampling.seed, sampling.logprobs), (Some(u64::MAX), Some(20)));
     assert_eq!(sampling.logit_bias, [(7, -100.0), (8, 0.5)]);
     assert_eq!((request.max_tokens, request.stop), (Some(6), vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!((choices, stream, include_usage), (8, true, true));
+    assert_eq!((choices, parallel_calls, stream, include_usage), (8, false, true, true));
     assert_eq!((request.model.as_str(), request.tool_choice), ("m", ToolChoice::None));
     assert_eq!(request.documents, [json!({ "text": "x" })]);
 }
