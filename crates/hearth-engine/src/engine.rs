@@ -21,6 +21,9 @@ use crate::text::Text;
 use crate::worker::LoadRequest;
 use crate::{admission, names};
 
+/// Characters of an unknown model's name that an error repeats.
+const LONGEST_NAME_SHOWN: usize = 128;
+
 /// What a server operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -124,7 +127,8 @@ impl Engine {
         if names::is_default(name) || names::answers_to(&card, name) {
             return Ok(card);
         }
-        let message = format!("There is no model `{name}` here. Installed: {}.", card.id);
+        let shown: String = name.chars().take(LONGEST_NAME_SHOWN).collect();
+        let message = format!("There is no model `{shown}` here; installed is `{}`.", card.id);
         Err(Error { kind: ErrorKind::ModelNotFound, message, param: Some("model".into()) })
     }
 

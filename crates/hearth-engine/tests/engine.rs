@@ -306,7 +306,7 @@ async fn bad_requests_are_refused_before_they_are_queued() {
         (ask(&"x".repeat(100)), ErrorKind::ContextLengthExceeded, "messages alone are 118 tokens"),
         (ChatRequest { max_tokens: Some(90), ..ask("x") }, ErrorKind::ContextLengthExceeded, "needs 109"),
         (ChatRequest { max_tokens: Some(0), ..ask("x") }, ErrorKind::InvalidRequest, "at least 1"),
-        (ChatRequest { model: "gpt-4o".into(), ..ask("x") }, ErrorKind::ModelNotFound, "Installed: fake-1."),
+        (ChatRequest { model: "gpt-4o".into(), ..ask("x") }, ErrorKind::ModelNotFound, "installed is `fake-1`"),
     ];
     for (request, kind, part) in cases {
         let error = refused(&engine, request).await;
