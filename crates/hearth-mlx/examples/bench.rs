@@ -4,6 +4,7 @@
 //! ```text
 //! prefill TOKENS CHUNK              a prompt, up to its first token
 //! decode PROMPT TOKENS STREAMS      so many streams decode together after prompts of that length
+//! operations STREAMS                not a time: the operations of one decode step, and 1
 //! ```
 
 use std::{
@@ -17,7 +18,7 @@ use hearth_core::{
     runner::{Feed, Runner, Segment, SlotId},
     sampling::SamplingParams,
 };
-use hearth_mlx::{LoadOptions, MlxRunner};
+use hearth_mlx::{LoadOptions, MlxRunner, ops};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::args().nth(1).ok_or("usage: bench MODEL_FOLDER < commands")?;
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (tokens, time) = match (command, numbers.as_slice()) {
             ("prefill", &[tokens, chunk]) => (tokens, prefill(&mut runner, tokens, chunk)?),
             ("decode", &[prompt, tokens, streams]) => (tokens * streams, decode(&mut runner, prompt, tokens, streams)?),
+            ("operations", &[streams]) => (operations(&mut runner, streams)?, Duration::from_secs(1)),
             _ => return Err(format!("unknown command {line:?}").into()),
         };
         println!("{tokens} {}", time.as_secs_f64());
@@ -68,6 +70,15 @@ fn decode(runner: &mut MlxRunner, length: usize, tokens: usize, streams: usize) 
     let time = start.elapsed();
     slots.clone().for_each(|slot| runner.close(slot));
     Ok(time)
+}
+
+/// Operations that a decode step builds.
+fn operations(runner: &mut MlxRunner, streams: usize) -> Result<usize, Box<dyn Error>> {
+    let mut count = |steps| {
+        let before = ops::operations();
+        decode(runner, 8, steps, streams).map(|_| ops::operations() - before)
+    };
+    Ok((count(2)? - count(1)?).try_into()?)
 }
 
 /// Token ids that any vocabulary of a few hundred has.

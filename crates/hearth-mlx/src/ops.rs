@@ -12,7 +12,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::{CStr, c_char, c_int, c_void},
     ptr,
     sync::Once,
@@ -29,6 +29,7 @@ static ERROR_HANDLER: Once = Once::new();
 thread_local! {
     static STREAM: Stream = Stream::of_thread();
     static LAST_ERROR: RefCell<Option<String>> = const { RefCell::new(None) };
+    static OPERATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The calling thread's default stream.
@@ -85,6 +86,11 @@ fn last_error() -> Error {
     Error::internal(format!("MLX: {message}"))
 }
 
+/// How many operations this thread has built. Each costs host time and, on a GPU, a launch.
+pub fn operations() -> u64 {
+    OPERATIONS.get()
+}
+
 fn check(status: c_int) -> Result<()> {
     if status == 0 { Ok(()) } else { Err(last_error()) }
 }
@@ -92,12 +98,19 @@ fn check(status: c_int) -> Result<()> {
 /// Runs one operation that makes one array.
 #[inline]
 fn array(operation: impl FnOnce(*mut c::mlx_array, c::mlx_stream) -> c_int) -> Result<Array> {
-    STREAM.with(|stream| {
-        // SAFETY: an empty handle, which the operation fills; it is owned by the Array from then on.
-        let mut result = unsafe { c::mlx_array_new() };
-        check(operation(&mut result, stream.handle))?;
-        Ok(unsafe { Array::from_ptr(result) })
-    })
+    OPERATIONS.set(OPERATIONS.get() + 1);
+    STREAM.with(|stream| handle(|result| operation(result, stream.handle)))
+}
+
+/// Has C write a handle, which is the caller's own.
+#[inline]
+fn handle(write: impl FnOnce(*mut c::mlx_array) -> c_int) -> Result<Array> {
+    // SAFETY: an empty handle, which the call fills; it is owned by the Array from then on.
+    unsafe {
+        let mut result = c::mlx_array_new();
+        check(write(&mut result))?;
+        Ok(Array::from_ptr(result))
+    }
 }
 
 /// Arrays as C takes a list of them: handles of its own, freed at the end.
@@ -115,7 +128,7 @@ impl Vector {
         // SAFETY: the handle is valid, and every index is below its size.
         unsafe {
             (0..c::mlx_vector_array_size(self.0))
-                .map(|index| array(|result, _| c::mlx_vector_array_get(result, self.0, index)))
+                .map(|index| handle(|result| c::mlx_vector_array_get(result, self.0, index)))
                 .collect()
         }
     }
@@ -376,6 +389,7 @@ pub fn slice_update<const N: usize>(a: &Array, update: &Array, start: [i32; N], 
 
 /// `a` cut at these places of an axis.
 pub fn split(a: &Array, places: &[i32], axis: i32) -> Result<Vec<Array>> {
+    OPERATIONS.set(OPERATIONS.get() + 1);
     let mut parts = Vector::new([]);
     // SAFETY: rule 2 of this file; pointer and length are those of `places`; the vector's handle is written in place.
     STREAM.with(|stream| unsafe {

@@ -25,8 +25,10 @@ pub struct RopeArgs {
 #[derive(Debug, Deserialize)]
 pub struct RopeScaling {
     rope_theta: Option<f32>,
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    /// The older name of `rope_type`; some files have both.
+    #[serde(rename = "type")]
+    older_type: Option<String>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
@@ -45,6 +47,11 @@ impl RopeArgs {
 impl Rope {
     /// Angles of `base^(-2i/dims)` for each position, scaled as the model's config.json says.
     pub fn new(dims: usize, base: f32, traditional: bool, scaling: Option<&RopeScaling>) -> Result<Self> {
+        if dims == 0 || !dims.is_multiple_of(2) || base.is_nan() || base <= 0.0 {
+            return Err(Error::model_load(format!(
+                "config.json: rotary embedding needs an even head_dim and a rope_theta above 0, not {dims} and {base}"
+            )));
+        }
         let (frequencies, scale) = match scaling.map(|scaling| (scaling, scaling.kind())) {
             None | Some((_, "default")) => (Frequencies::Base(base), 1.0),
             Some((scaling, "linear")) => (Frequencies::Base(base), 1.0 / scaling.factor()? as f32),
@@ -71,7 +78,7 @@ impl Rope {
 
 impl RopeScaling {
     fn kind(&self) -> &str {
-        self.rope_type.as_deref().unwrap_or("default")
+        self.older_type.as_deref().or(self.rope_type.as_deref()).unwrap_or("default")
     }
 
     fn factor(&self) -> Result<f64> {
@@ -86,6 +93,11 @@ impl RopeScaling {
         let low = self.low_freq_factor.unwrap_or(1.0);
         let high = self.high_freq_factor.unwrap_or(4.0);
         let context = self.original_max_position_embeddings.unwrap_or(8192.0);
+        if low <= 0.0 || high <= low {
+            return Err(Error::model_load(format!(
+                "config.json: rope_scaling needs 0 < low_freq_factor < high_freq_factor, not {low} and {high}"
+            )));
+        }
         let stretch = |plain: f64| {
             let wavelength = TAU * plain;
             if wavelength > context / low {
@@ -100,5 +112,57 @@ impl RopeScaling {
         let plain = (0..dims / 2).map(|pair| base.powf((2 * pair) as f64 / dims as f64));
         let wavelengths: Vec<f32> = plain.map(|plain| stretch(plain) as f32).collect();
         Ok(Frequencies::Given(Array::from_slice(&wavelengths, &[wavelengths.len() as i32])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rope(dims: usize, config: Value) -> Result<Rope> {
+        serde_json::from_value::<RopeArgs>(config).expect("fields of the right type").rope(dims, 10_000.0)
+    }
+
+    fn wavelengths(rope: Rope) -> Vec<f32> {
+        match rope.0.frequencies {
+            Frequencies::Given(array) => ops::to_vec(&array).expect("numbers"),
+            Frequencies::Base(base) => panic!("a base of {base}, no wavelengths"),
+        }
+    }
+
+    #[test]
+    fn theta_and_scaling_are_found_wherever_they_are_written() {
+        let scaled = json!({ "rope_type": "llama3", "factor": 8.0, "rope_theta": 500_000.0 });
+        let flat = json!({ "rope_theta": 500_000.0, "rope_scaling": { "type": "llama3", "factor": 8.0 } });
+        let both = json!({ "rope_theta": 500_000.0, "rope_scaling": { "type": "llama3", "rope_type": "llama3", "factor": 8.0 } });
+        let expected = wavelengths(rope(64, flat).expect("a rope"));
+        assert_eq!(expected[0], 1.0);
+        assert!((expected[31] / (8.0 * 500_000_f32.powf(62.0 / 64.0)) - 1.0).abs() < 1e-5);
+        for config in [json!({ "rope_parameters": scaled }), both] {
+            assert_eq!(wavelengths(rope(64, config).expect("a rope")), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_turned_is_refused() {
+        let cases = [
+            (15, json!({}), "head_dim"),
+            (0, json!({}), "head_dim"),
+            (16, json!({ "rope_theta": 0.0 }), "rope_theta"),
+            (16, json!({ "rope_scaling": { "rope_type": "yarn" } }), "\"yarn\""),
+            (16, json!({ "rope_scaling": { "type": "linear" } }), "factor"),
+            (16, json!({ "rope_scaling": { "type": "llama3", "factor": -1.0 } }), "factor"),
+            (
+                16,
+                json!({ "rope_scaling": { "type": "llama3", "factor": 8.0, "high_freq_factor": 1.0 } }),
+                "high_freq_factor",
+            ),
+        ];
+        for (dims, config, culprit) in cases {
+            let message = rope(dims, config.clone()).expect_err("a refusal").message;
+            assert!(message.starts_with("config.json: ") && message.contains(culprit), "{config}: {message}");
+        }
     }
 }

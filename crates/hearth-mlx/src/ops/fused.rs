@@ -9,7 +9,7 @@ use std::{
     mem, ptr,
 };
 
-use super::{Array, Result, Vector, array, c, check, on_cpu};
+use super::{Array, Result, Vector, c, check, handle, on_cpu};
 
 /// A function of two arrays, element by element.
 pub(crate) type Binary = fn(&Array, &Array) -> Result<Array>;
@@ -63,7 +63,7 @@ impl Closure {
         // SAFETY: rule 2 of the ops module; the outputs' handle is written in place, and the function has one output.
         unsafe {
             check(c::mlx_closure_apply(&mut outputs.0, self.0, inputs.0))?;
-            array(|result, _| c::mlx_vector_array_get(result, outputs.0, 0))
+            handle(|result| c::mlx_vector_array_get(result, outputs.0, 0))
         }
     }
 }
@@ -84,10 +84,34 @@ unsafe extern "C" fn trace(
     // SAFETY: the payload is a `Binary`, see `Closure::compile`; MLX passes two inputs and a valid place for the outputs.
     unsafe {
         let plain = mem::transmute::<*mut c_void, Binary>(plain);
-        let input = |index| array(|result, _| c::mlx_vector_array_get(result, inputs, index));
+        let input = |index| handle(|result| c::mlx_vector_array_get(result, inputs, index));
         match input(0).and_then(|a| plain(&a, &input(1)?)) {
             Ok(output) => c::mlx_vector_array_set_value(outputs, output.as_ptr()),
             Err(_) => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{disable_compile, multiply, to_vec},
+        *,
+    };
+
+    fn product(a: &Array, b: &Array) -> Result<Array> {
+        multiply(&multiply(a, b)?, b)
+    }
+
+    /// With the compiler off, its closure calls the function each time; the way through C is the same.
+    #[test]
+    fn the_compiler_gets_the_function_and_its_errors() {
+        disable_compile().expect("a switch");
+        let compiled = Closure::compile(product).expect("a closure");
+        let (a, b) = (Array::from_slice(&[1.0_f32, 2.0], &[2]), Array::from_slice(&[3.0_f32, 4.0], &[2]));
+        assert_eq!(to_vec::<f32>(&compiled.call(&a, &b).expect("a product")).expect("numbers"), [9.0, 32.0]);
+        let longer = Array::from_slice(&[1.0_f32; 3], &[3]);
+        let message = compiled.call(&a, &longer).expect_err("shapes that do not fit").message;
+        assert!(message.starts_with("MLX: "), "{message}");
     }
 }
