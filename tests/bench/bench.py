@@ -105,7 +105,7 @@ async def short_beside_long(server, texts):
 
 async def running(server, text, pieces):
     """A stream in the background that has begun; `pieces` goes on to get the time of each of its pieces."""
-    task = asyncio.create_task(stream(server, text, 400, times=pieces))
+    task = asyncio.create_task(stream(server, text, server.long, times=pieces))
     while len(pieces) < 8:
         await asyncio.sleep(0.005)
     return task
@@ -163,11 +163,11 @@ def row(name, unit, pairs):
     return line
 
 
-def bench_in_process(args, folder, env):
+def bench_in_process(args, folder, env, jobs):
     ours = Peer([args.peer, str(folder)], env)
     theirs = Peer([sys.executable, str(HERE / "peer.py"), str(folder)], env | {"LD_PRELOAD": args.openblas})
     lines = []
-    for name, job in in_process(LONG[folder.name]):
+    for name, job in jobs:
         pairs = [[peer.rate(job) for peer in (ours, theirs)] for _ in range(args.pairs + 1)]
         lines.append(row(name, "tok/s", pairs[1:]))  # the first pair warms up
     ours.close(), theirs.close()
@@ -246,6 +246,17 @@ def idle(args, folder, env):
     return used
 
 
+def sections_of(args, env, log):
+    """(title, what fills its table)"""
+    for size in ("tiny", "medium"):
+        folder = args.models / size
+        yield f"{size}, in process", lambda: bench_in_process(args, folder, env, in_process(LONG[size]))
+        yield f"{size}, over HTTP", lambda: bench_http(args, folder, env, log)
+    for size in ("tiny-bf16", "tiny-4bit"):
+        folder = args.models / size
+        yield f"{size}, in process", lambda: bench_in_process(args, folder, env, in_process(1000)[1:4:2])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hearth", required=True, help="the release binary")
@@ -262,14 +273,10 @@ def main():
     head = "| | Hearth | mlx-lm | ratio | min–max |\n| --- | ---: | ---: | ---: | ---: |"
     sections = {}
     with open(args.models / "servers.log", "w") as log:
-        for size, folder in (("tiny", args.models / "tiny"), ("medium", args.models / "medium")):
-            for title, run in (
-                (f"{size}, in process", lambda: bench_in_process(args, folder, env)),
-                (f"{size}, over HTTP", lambda: bench_http(args, folder, env, log)),
-            ):
-                if args.only in title:
-                    print(f"\n### {title}\n{head}", flush=True)
-                    sections[title] = [head, *run()]
+        for title, run in sections_of(args, env, log):
+            if args.only in title:
+                print(f"\n### {title}\n{head}", flush=True)
+                sections[title] = [head, *run()]
     if args.only in "alone":
         listening = statistics.median(start_to_listening(args, env) for _ in range(args.pairs))
         sections["alone"] = [

@@ -1,4 +1,5 @@
-"""Random float32 Llama models for benchmarks: `python models.py FOLDER` writes tiny/ and medium/ (100 M parameters).
+"""Random Llama models for benchmarks: `python models.py FOLDER` writes tiny and medium (100 M parameters) in float32, and tiny in
+bfloat16 and 4 bits.
 
 Rows of the embedding that belong to special tokens, or to tokens that are not whole UTF-8 text, are zero: greedy decoding then never
 ends early and every token yields text. Weights are N(0, 0.04) from a fixed seed; the tokenizer is a byte-level BPE trained on Python's
@@ -76,7 +77,26 @@ def config(size):
     )
 
 
-def write(folder, size):
+def bfloat16(weights):
+    return {name: value.astype(mx.bfloat16) for name, value in weights.items()}, {"torch_dtype": "bfloat16"}
+
+
+def four_bit(weights):
+    """As mlx-lm converts a model: matrices in groups of 64, everything else in bfloat16."""
+    packed = {}
+    for name, value in bfloat16(weights)[0].items():
+        if value.ndim == 1:
+            packed[name] = value
+            continue
+        stem = name.removesuffix("weight")
+        packed[name], packed[stem + "scales"], packed[stem + "biases"] = mx.quantize(value, group_size=64, bits=4)
+    return packed, {"torch_dtype": "bfloat16", "quantization": dict(group_size=64, bits=4)}
+
+
+FORMATS = {"tiny": ("tiny", None), "medium": ("medium", None), "tiny-bf16": ("tiny", bfloat16), "tiny-4bit": ("tiny", four_bit)}
+
+
+def write(folder, size, convert):
     """One model folder, as a repository on the Hub has it; a folder that is whole is left alone."""
     if (folder / "done").exists():
         return
@@ -84,11 +104,12 @@ def write(folder, size):
     tokenizer = train_tokenizer(size["vocab"])
     tokenizer.save(str(folder / "tokenizer.json"))
     silent = silent_rows(tokenizer, size["vocab"])
-    mx.save_safetensors(
-        str(folder / "model.safetensors"), {k: mx.array(v) for k, v in random_weights(size, silent).items()}, {"format": "mlx"}
-    )
+    weights, more = {name: mx.array(value) for name, value in random_weights(size, silent).items()}, {}
+    if convert:
+        weights, more = convert(weights)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
     for name, value in {
-        "config.json": config(size),
+        "config.json": config(size) | more,
         "generation_config.json": dict(do_sample=False, temperature=0.0, eos_token_id=[2]),
         "tokenizer_config.json": dict(tokenizer_class="PreTrainedTokenizerFast", eos_token="<|im_end|>", chat_template=TEMPLATE),
     }.items():
@@ -97,5 +118,5 @@ def write(folder, size):
 
 
 if __name__ == "__main__":
-    for name, size in SIZES.items():
-        write(Path(sys.argv[1]) / name, size)
+    for name, (size, convert) in FORMATS.items():
+        write(Path(sys.argv[1]) / name, SIZES[size], convert)

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a prompt's chunk may hold up those who decode.
-const BESIDE_DECODE: Duration = Duration::from_millis(100);
+const BESIDE_DECODE: Duration = Duration::from_millis(150);
 /// ... or so many of their own steps, where these are slow.
 const BESIDE_DECODE_STEPS: f64 = 2.0;
 /// How long a chunk may take while nobody decodes: a cancelled request is noticed after it.
@@ -192,9 +192,9 @@ mod tests {
         let cases = [
             // (seconds a token, seconds a pass, beside decoding, smallest, largest)
             (1.0 / 400.0, 0.0, false, 80, 112),
-            (1.0 / 400.0, 0.04, true, 32, 56),
+            (1.0 / 400.0, 0.04, true, 48, 64),
             (1.0 / 30_000.0, 0.001, false, 512, 512),
-            (1.0 / 2_000.0, 0.02, true, 168, 224),
+            (1.0 / 2_000.0, 0.02, true, 256, 320),
             (1.0, 0.1, false, 32, 32),
             (1.0 / 400.0, 0.05, false, 64, 96),
             (0.0, 0.0, false, 512, 512),
