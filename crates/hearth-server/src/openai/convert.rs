@@ -19,11 +19,12 @@ const MAX_DOCUMENTS: usize = 256;
 const MAX_DOCUMENTS_BYTES: usize = 4 << 20;
 
 /// Fields whose meaning would be lost if they were ignored, and what to do without them.
-const REFUSED: [(&str, &str); 7] = [
+const REFUSED: [(&str, &str); 8] = [
     ("functions", "use tools"),
     ("function_call", "use tool_choice"),
     ("audio", "answers are text"),
     ("prediction", "leave it out"),
+    ("verbosity", "ask for a short or a long answer in the messages"),
     ("web_search_options", "the server does not search the web"),
     ("chat_template", "the model's own template is used; the operator may set another"),
     ("best_of", "use n"),
@@ -91,8 +92,7 @@ fn refuse(fields: &Fields<'_>) -> Result<()> {
 
 /// Fields that are no business of the model's: a wrong type is a mistake all the same.
 fn check_idle_fields(fields: &Fields<'_>) -> Result<()> {
-    for name in ["user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "verbosity"]
-    {
+    for name in ["user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"] {
         fields.string(name)?;
     }
     fields.boolean("store")?;

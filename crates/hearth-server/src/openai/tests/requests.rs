@@ -71,6 +71,7 @@ fn a_field_out_of_range_is_refused_by_name() {
         (r#""audio":{"voice":"x"}"#, "audio", "answers are text"),
         (r#""modalities":["text","audio"]"#, "modalities", r#""audio" is not supported"#),
         (r#""prediction":{}"#, "prediction", "is not supported"),
+        (r#""verbosity":"low""#, "verbosity", "is not supported"),
         (r#""web_search_options":{}"#, "web_search_options", "is not supported"),
         (r#""chat_template":"{{x}}""#, "chat_template", "is not supported"),
         (r#""response_format":{"type":"json_object"}"#, "response_format", "json_object is not supported"),
