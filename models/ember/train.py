@@ -90,7 +90,7 @@ def rate_at(step, steps):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=3250)
+    parser.add_argument("--steps", type=int, default=1900)
     parser.add_argument("--micro", type=int, default=2, help="micro-batches of 2048 tokens in a step")
     parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     options = parser.parse_args()
