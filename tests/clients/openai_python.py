@@ -79,6 +79,28 @@ class OpenAiSdk(unittest.TestCase):
                 arguments += call.function.arguments or ""
         self.assertEqual((name, json.loads(arguments), text), ("fetch_tide", {"place": "Oban"}, ""))
 
+    def test_a_session_goes_on_with_its_new_turn_alone(self):
+        def say(text, **change):
+            return self.ask(messages=[{"role": "user", "content": text}], temperature=0, **change)
+
+        name = {"session_id": "openai python/1"}
+        first = say("My name is Ada.", extra_body=name)
+        self.assertEqual(first.hearth["session"], {"id": name["session_id"], "turn": "new", "kept": True})
+        header = {"X-Session-Id": name["session_id"]}
+        chunks = list(say("What is my name?", extra_headers=header, stream=True))
+        self.assertIn("Ada", "".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+        self.assertEqual(chunks[-1].hearth["session"]["turn"], "delta")
+
+        path = "/sessions/openai%20python%2F1"
+        stored = self.client.get(path, cast_to=object)
+        self.assertEqual([message["role"] for message in stored["messages"]], ["user", "assistant"] * 2)
+        fork = self.client.post(path + "/fork", cast_to=object, body={"id": "copy"})
+        self.assertEqual((fork["id"], fork["message_count"]), ("copy", 4))
+        for path in (path, "/sessions/copy"):
+            self.assertTrue(self.client.delete(path, cast_to=object)["deleted"])
+        with self.assertRaises(NotFoundError):
+            self.client.get(path, cast_to=object)
+
     def test_errors_come_as_the_sdks_own_kinds(self):
         with self.assertRaises(NotFoundError) as caught:
             self.ask(model="gpt-4")

@@ -20,9 +20,12 @@ fn refused(change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
 
 #[test]
 fn help_shows_a_newcomer_the_way() {
-    let table: [(&[&str], &[&str]); 4] = [
-        (&["--help"], &["serve", "run", "Examples:", "http://127.0.0.1:8080/v1"]),
+    let table: [(&[&str], &[&str]); 7] = [
+        (&["--help"], &["serve", "run", "cache", "doctor", "Examples:", "http://127.0.0.1:8080/v1"]),
         (&["serve", "--help"], &["--api-key", "[default: 127.0.0.1", "HEARTH_MAX_TOKENS", "Examples:"]),
+        (&["serve", "--help"], &["Cache:", "--cache-disk", "--session-ttl", "HEARTH_HOME/cache"]),
+        (&["cache", "--help"], &["clear", "--json", "Examples:"]),
+        (&["doctor", "--help"], &["--verify-cache <MODEL>", "switched off", "Examples:"]),
         (&["run", "--help"], &["--temperature", "standard input", "Examples:"]),
         (&["--version"], &[concat!("hearth ", env!("CARGO_PKG_VERSION"))]),
     ];
@@ -38,10 +41,14 @@ fn help_shows_a_newcomer_the_way() {
 
 #[test]
 fn what_cannot_work_is_refused_in_one_sentence() {
-    let table: [(&[&str], i32, &str); 7] = [
+    let table: [(&[&str], i32, &str); 11] = [
         (&["serve", "--port", "99999"], 2, "99999"),
         (&["serve", "--max-tokens", "0"], 2, "--max-tokens"),
         (&["serve", "--no-such-flag"], 2, "--no-such-flag"),
+        (&["serve", "--cache-disk", "much"], 2, "`much` is not a size: write it as 4G, 512M or 0"),
+        (&["serve", "--session-ttl", "7"], 2, "`7` is not a time: write it as 30s, 15m, 24h or 7d"),
+        (&["serve", "--kv-bits", "16"], 2, "`16` is not 8 or 4"),
+        (&["doctor", "--verify-cache", "no-such-model"], 1, "ERROR: there is no model `no-such-model`"),
         (&["serve", "--host", "0.0.0.0"], 1, "ERROR: --host 0.0.0.0 lets other machines use this server"),
         (&["serve", "-C", "no-such.toml"], 1, "ERROR: cannot read the configuration file no-such.toml"),
         (&["serve", "--chat-template", "no-such.jinja"], 1, "ERROR: cannot read the chat template no-such.jinja"),

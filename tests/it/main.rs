@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod bad_input;
+mod cache_command;
+mod caches;
 mod cli;
 mod curl;
 mod disconnect;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hearth_tests::models::{ember, tireless_ember};
+use hearth_tests::models::{Copy, ember, tireless_ember};
+use hearth_tests::process::Signal;
 use hearth_tests::{Answer, Server};
 use serde_json::{Value, json};
 
@@ -56,4 +57,19 @@ fn a_model_of_the_hub_cache_answers_to_all_its_names() {
         assert_eq!(ask(&server, json!({"model": name})).status, 404, "{name}");
     }
     assert_eq!(server.get("/v1/models/acme/Tiny-Ember").json()["id"], "tiny-ember");
+}
+
+#[test]
+fn a_service_without_a_home_works_without_files() {
+    let model = Copy::of_ember("ember");
+    let mut server = Server::start_with(&[model.path()], |command| {
+        for name in ["HEARTH_HOME", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"] {
+            command.env_remove(name);
+        }
+    });
+    assert_eq!(ask(&server, json!({})).status, 200);
+    server.signal(Signal::TERM);
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("WARN nothing is kept on disk") && log.contains("--cache-dir"), "{log}");
 }

@@ -50,6 +50,11 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> Answer {
     whole(request.call().unwrap_or_else(|error| panic!("{url}: {error}")))
 }
 
+/// Deletes what is at `url`.
+pub fn delete(url: &str) -> Answer {
+    whole(agent().delete(url).call().unwrap_or_else(|error| panic!("{url}: {error}")))
+}
+
 /// Sends `body` to `url`.
 pub fn post(url: &str, headers: &[(&str, &str)], body: impl Into<String>) -> Answer {
     let request = headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));

@@ -1,9 +1,9 @@
-//! Model folders: Ember as it is in the repository, and copies of it with something changed.
+//! Model folders: Ember as it is in the repository, copies of it with something changed, and random models.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::server::root;
@@ -23,15 +23,21 @@ pub struct Copy {
 impl Copy {
     /// A copy in a folder called `name`.
     pub fn of_ember(name: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let dir = folder.path().join(name);
-        fs::create_dir(&dir).expect("a folder");
+        let copy = Self::empty(name);
         let files = fs::read_dir(ember()).expect("models/ember").flatten().map(|file| file.path());
         let of_the_model = ["json", "jinja", "safetensors"];
         let is_model = |path: &PathBuf| path.extension().is_some_and(|end| of_the_model.iter().any(|e| end == *e));
         for path in files.filter(is_model) {
-            fs::copy(&path, dir.join(path.file_name().expect("a file"))).expect("a copy");
+            fs::copy(&path, copy.dir.join(path.file_name().expect("a file"))).expect("a copy");
         }
+        copy
+    }
+
+    /// An empty folder called `name`.
+    fn empty(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = folder.path().join(name);
+        fs::create_dir(&dir).expect("a folder");
         Self { _folder: folder, dir }
     }
 
@@ -78,4 +84,45 @@ pub fn tireless_ember() -> Copy {
     let room = |config: &mut Value| config["max_position_embeddings"] = 100_000.into();
     let never = |config: &mut Value| config["eos_token_id"] = Value::Array(Vec::new());
     Copy::of_ember("ember").json("config.json", room).json("config.json", never).json("generation_config.json", never)
+}
+
+/// Characters of [`random`]'s vocabulary: one token each, so that a text has one form in tokens alone.
+const LETTERS: usize = 156;
+
+/// A random float32 model (`llama-f32`, …, a folder of tests/fixtures/parity) with a tokenizer of single characters and a
+/// ChatML template: what it says has no sense, but every token depends on all before it.
+pub fn random(name: &str) -> Copy {
+    let source = root().join("tests/fixtures/parity").join(name);
+    let file = |file: &str| fs::read(source.join(file)).unwrap_or_else(|error| panic!("{name}/{file}: {error}"));
+    Copy::empty(name)
+        .write("config.json", file("config.json"))
+        .write("model.safetensors", file("model.safetensors"))
+        .write("tokenizer.json", tokenizer().to_string())
+        .write("chat_template.jinja", CHATML)
+}
+
+/// ChatML in its plainest form.
+pub const CHATML: &str = "{%- for message in messages -%}\
+     {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' -}}\
+     {%- endfor -%}\
+     {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}";
+
+fn tokenizer() -> Value {
+    let special = ["<unk>", "<|im_start|>", "<|im_end|>", "<pad>"];
+    let letters = [' ', '\n'].into_iter().chain('!'..='~').chain('À'..='ÿ').take(LETTERS);
+    let names = special.map(str::to_owned).into_iter().chain(letters.map(String::from));
+    let vocab: serde_json::Map<String, Value> =
+        names.zip(0..).map(|(name, id): (String, u32)| (name, id.into())).collect();
+    let added = special.iter().zip(0..).map(|(content, id): (_, u32)| {
+        json!({"id": id, "content": content, "special": true, "normalized": false,
+               "single_word": false, "lstrip": false, "rstrip": false})
+    });
+    json!({
+        "version": "1.0",
+        "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "vocab": vocab, "merges": [], "unk_token": "<unk>", "fuse_unk": false,
+                  "byte_fallback": false, "dropout": null, "continuing_subword_prefix": null, "end_of_word_suffix": null},
+    })
 }

@@ -101,6 +101,8 @@ pub struct ChatRequest {
     pub tools: Vec<Tool>,
     /// Whether they may be called.
     pub tool_choice: ToolChoice,
+    /// Whether an answer ends up with one call at most: those that the model writes beyond the first are dropped.
+    pub one_call: bool,
     /// Documents for templates that take them.
     pub documents: Vec<Value>,
     /// Scalars that the template may see (`enable_thinking`, `reasoning_effort`).
@@ -111,4 +113,17 @@ pub struct ChatRequest {
     pub max_tokens: Option<usize>,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
+    /// The conversation that it belongs to, where the client names one.
+    pub session: Option<SessionRef>,
+}
+
+/// A session as a request names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRef {
+    /// Its id.
+    pub id: String,
+    /// Whether the client speaks of a session of Hearth's (`session_id`, `X-Session-Id`), and so may send only its new
+    /// turns. Other protocols' fields (`prompt_cache_key`, `metadata.user_id`) may name many conversations at once: they
+    /// find caches, and never add a message.
+    pub explicit: bool,
 }

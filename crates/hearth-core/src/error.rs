@@ -18,6 +18,8 @@ pub enum ErrorKind {
     ModelLoad,
     /// The queue is full; the same request may succeed later: 429.
     Overloaded,
+    /// Others hold the memory that the request needs; it may succeed later: 503.
+    OutOfMemory,
     /// The server is stopping: 503.
     ShuttingDown,
     /// The worker died while it answered: 500.

@@ -19,6 +19,29 @@ pub struct ModelFacts {
     pub sampling: SamplingOverrides,
     /// Bytes of all weights as they lie in memory.
     pub weight_bytes: u64,
+    /// What its caches need.
+    pub cache: CacheFacts,
+}
+
+/// What a model's KV caches need, and where they may be used again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CacheFacts {
+    /// Names all that a cache's content depends on but its tokens: the model's files, the form of the cache, MLX's version.
+    pub fingerprint: String,
+    /// Bytes that each token adds, in the layers whose caches grow.
+    pub token_bytes: u64,
+    /// Bytes of the layers whose caches do not grow, once they are full.
+    pub fixed_bytes: u64,
+    /// Bytes of a mark: what [`Runner::mark`](crate::runner::Runner::mark) copies, once a sequence is long.
+    pub mark_bytes: u64,
+    /// Tokens by which a growing cache grows at a time.
+    pub step: usize,
+    /// Whether a cache can be cut back to any length; else only to those that were marked.
+    pub cuts_anywhere: bool,
+    /// Bytes of scratch that a pass takes for each pair of a new token and a token that it looks at.
+    pub scratch_bytes: u64,
+    /// Bytes that a process may hold on this machine, weights included; 0: not known.
+    pub memory_limit: u64,
 }
 
 /// A model as clients see it in a list.

@@ -2,10 +2,11 @@
 
 use hearth_core::chat::ChatRequest;
 use hearth_core::model::ModelFacts;
-use hearth_core::task::Generate;
+use hearth_core::sampling::SamplingParams;
+use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
 
-/// The task for `prompt`, which `request` was rendered to.
+/// The task for `prompt`, which `request` was rendered to, as one of `session`.
 ///
 /// `default_max_tokens` is for requests that leave the length open; it gives way to the context's end, while a length
 /// that a request asks for has to fit.
@@ -14,6 +15,7 @@ pub(crate) fn task(
     prompt: Vec<u32>,
     facts: &ModelFacts,
     default_max_tokens: Option<usize>,
+    session: Option<SessionKey>,
 ) -> Result<Generate> {
     let context = facts.context_length;
     let left = context.saturating_sub(prompt.len());
@@ -32,7 +34,18 @@ pub(crate) fn task(
     }
     // A fresh seed for each request; drawn here so that a request that is run again gives the same answer.
     sampling.seed = sampling.seed.or_else(|| Some(seed()));
-    Ok(Generate { prompt, max_tokens, stop_tokens: facts.eos_token_ids.clone(), sampling })
+    let stop_tokens = facts.eos_token_ids.clone();
+    Ok(Generate { prompt, max_tokens, stop_tokens, sampling, session, takes_over: false })
+}
+
+/// The task that only fills the cache of `session` with `prompt`.
+pub(crate) fn fill(prompt: Vec<u32>, facts: &ModelFacts, session: SessionKey) -> Result<Generate> {
+    if prompt.len() >= facts.context_length {
+        return Err(too_long(prompt.len(), None, facts.context_length));
+    }
+    known(&prompt, facts)?;
+    let (stop_tokens, sampling) = (Vec::new(), SamplingParams::default());
+    Ok(Generate { prompt, max_tokens: 0, stop_tokens, sampling, session: Some(session), takes_over: true })
 }
 
 fn too_long(prompt: usize, asked: Option<usize>, context: usize) -> Error {
@@ -77,6 +90,7 @@ mod tests {
             eos_token_ids: vec![2, 3],
             sampling: SamplingOverrides { temperature: Some(0.6), top_k: Some(20), ..Default::default() },
             weight_bytes: 0,
+            cache: Default::default(),
         }
     }
 
@@ -96,7 +110,7 @@ mod tests {
             (40, Some(usize::MAX), None, Err("context holds 100 tokens")),
         ] {
             let request = ChatRequest { max_tokens: asked, ..Default::default() };
-            let task = task(&request, vec![1; prompt], &facts(), default);
+            let task = task(&request, vec![1; prompt], &facts(), default, None);
             match (task, expected) {
                 (Ok(task), Ok(max_tokens)) => assert_eq!(task.max_tokens, max_tokens, "{prompt} {asked:?} {default:?}"),
                 (Err(error), Err(part)) => {
@@ -112,7 +126,7 @@ mod tests {
     fn sampling_is_the_requests_then_the_models_then_hearths() {
         let sampling = SamplingOverrides { temperature: Some(0.0), seed: Some(7), ..Default::default() };
         let request = ChatRequest { sampling, ..Default::default() };
-        let task = task(&request, vec![1], &facts(), None).unwrap();
+        let task = task(&request, vec![1], &facts(), None, None).unwrap();
         let params = (task.sampling.temperature, task.sampling.top_k, task.sampling.top_p, task.sampling.seed);
         assert_eq!(params, (0.0, 20, 1.0, Some(7)));
         assert_eq!(task.stop_tokens, [2, 3]);
@@ -120,20 +134,28 @@ mod tests {
 
     #[test]
     fn a_request_without_a_seed_draws_one() {
-        let draw = || task(&ChatRequest::default(), vec![1], &facts(), None).unwrap().sampling.seed;
+        let draw = || task(&ChatRequest::default(), vec![1], &facts(), None, None).unwrap().sampling.seed;
         assert!(draw().is_some());
         assert_ne!(draw(), draw());
+    }
+
+    #[test]
+    fn a_fill_samples_nothing_and_fits_the_context() {
+        let task = fill(vec![1; 99], &facts(), 7).unwrap();
+        assert_eq!((task.max_tokens, task.session, task.prompt.len()), (0, Some(7), 99));
+        assert_eq!(fill(vec![1; 100], &facts(), 7).unwrap_err().kind, ErrorKind::ContextLengthExceeded);
+        assert!(fill(vec![50], &facts(), 7).is_err());
     }
 
     #[test]
     fn tokens_without_weights_are_refused() {
         let sampling = SamplingOverrides { logit_bias: vec![(49, 1.0), (50, 1.0)], ..Default::default() };
         let request = ChatRequest { sampling, ..Default::default() };
-        let error = task(&request, vec![1], &facts(), None).unwrap_err();
+        let error = task(&request, vec![1], &facts(), None, None).unwrap_err();
         assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::InvalidRequest, Some("logit_bias")));
-        let error = task(&ChatRequest::default(), vec![1, 50], &facts(), None).unwrap_err();
+        let error = task(&ChatRequest::default(), vec![1, 50], &facts(), None, None).unwrap_err();
         assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::InvalidRequest, Some("messages")));
         let request = ChatRequest { max_tokens: Some(0), ..Default::default() };
-        assert_eq!(task(&request, vec![1], &facts(), None).unwrap_err().param.as_deref(), Some("max_tokens"));
+        assert_eq!(task(&request, vec![1], &facts(), None, None).unwrap_err().param.as_deref(), Some("max_tokens"));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hearth_core::event::{Event, FinishReason, TokenLogprob, Usage};
 use hearth_core::runner::{Logprobs, Sampled};
-use hearth_text::{Detokenizer, OutputParser, StopMatcher, Tokenizer};
+use hearth_text::{Detokenizer, OutputParser, Prompt, StopMatcher, Tokenizer};
 
 use crate::worker::protocol::End;
 
@@ -16,6 +16,7 @@ pub(crate) struct Answer {
     detokenizer: Detokenizer,
     stops: StopMatcher,
     parser: OutputParser,
+    one_call: bool,
     tokenizer: Arc<Tokenizer>,
     usage: Usage,
     /// Tokens since the last event, and their log-probabilities: they belong to whatever comes next.
@@ -28,10 +29,11 @@ pub(crate) struct Answer {
 pub(crate) struct AnswerSpec {
     pub(crate) tokenizer: Arc<Tokenizer>,
     /// The prompt as rendered, whose end tells whether the model is already thinking.
-    pub(crate) prompt: Arc<str>,
-    pub(crate) prompt_tokens: usize,
+    pub(crate) prompt: Arc<Prompt>,
     /// Whether calls of tools are looked for.
     pub(crate) tools: bool,
+    /// Whether calls beyond the first are dropped.
+    pub(crate) one_call: bool,
     pub(crate) stop: Vec<String>,
 }
 
@@ -40,9 +42,10 @@ impl Answer {
         Self {
             detokenizer: Detokenizer::new(spec.tokenizer.clone()),
             stops: StopMatcher::new(spec.stop.clone()),
-            parser: OutputParser::new(&spec.prompt, spec.tools),
+            parser: OutputParser::new(&spec.prompt.text, spec.tools),
+            one_call: spec.one_call,
             tokenizer: spec.tokenizer.clone(),
-            usage: Usage { prompt_tokens: spec.prompt_tokens, ..Usage::default() },
+            usage: Usage { prompt_tokens: spec.prompt.tokens.len(), ..Usage::default() },
             held: 0,
             logprobs: Vec::new(),
         }
@@ -66,8 +69,13 @@ impl Answer {
         self.usage.completion_tokens += 1;
     }
 
-    /// Ends the answer; `stopped` if a stop text did.
-    pub(crate) fn finish(&mut self, end: &End, stopped: bool, events: &mut impl Extend<Event>) {
+    /// Ends the answer; `stopped` if a stop text did. The last event is left to whoever knows how it came about.
+    pub(crate) fn finish(
+        &mut self,
+        end: &End,
+        stopped: bool,
+        events: &mut impl Extend<Event>,
+    ) -> (FinishReason, Usage) {
         if !stopped {
             let text = self.detokenizer.finish();
             let outcome = self.stops.push(&text);
@@ -84,7 +92,7 @@ impl Answer {
             _ if self.parser.called_tools() => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         };
-        events.extend([Event::Finished { reason, usage: self.usage }]);
+        (reason, self.usage)
     }
 
     fn parse(&mut self, text: &str, events: &mut impl Extend<Event>) {
@@ -107,8 +115,13 @@ impl Answer {
         } else if matches!(parsed[0], Event::Reasoning(_)) {
             self.usage.reasoning_tokens += tokens;
         }
-        events.extend(parsed);
+        events.extend(parsed.into_iter().filter(|event| !(self.one_call && is_later_call(event))));
     }
+}
+
+/// For clients that take one call at a time: the model may write more, as nothing holds it back.
+fn is_later_call(event: &Event) -> bool {
+    matches!(event, Event::ToolCallStart { index, .. } | Event::ToolCallArguments { index, .. } if *index > 0)
 }
 
 fn token_logprob(tokenizer: &Tokenizer, token: u32, logprobs: &Logprobs) -> TokenLogprob {

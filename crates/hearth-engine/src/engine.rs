@@ -4,25 +4,34 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hearth_core::chat::{ChatRequest, ToolChoice};
+use hearth_core::chat::{ChatRequest, Message, ToolChoice};
 use hearth_core::model::{ModelCard, ModelFacts};
 use hearth_core::runner::Runner;
+use hearth_core::task::Generate;
 use hearth_core::{Error, ErrorKind, Result};
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use crate::answer::AnswerSpec;
+use crate::fill::Fill;
 use crate::pool::{Keeper, Pool};
+use crate::report::Subject;
+use crate::sessions::{Claim, ForkError, Gathered, SessionInfo, SessionOptions, Sessions};
 use crate::stats::{Stats, Status};
-use crate::stream::ChatStream;
+use crate::stream::{ChatStream, SessionTurn};
 use crate::text::Text;
 use crate::worker::LoadRequest;
-use crate::{admission, names};
+use crate::worker::protocol::CacheOptions;
+use crate::{admission, names, sessions};
 
 /// Characters of an unknown model's name that an error repeats.
 const LONGEST_NAME_SHOWN: usize = 128;
+
+/// How long the end waits for sessions to be written.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// What a server operator may set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +46,23 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// A chat template that takes the place of the model's own.
     pub chat_template: Option<PathBuf>,
+    /// What the worker keeps of the caches of answers that have ended.
+    pub cache: CacheOptions,
+    /// What is kept of conversations.
+    pub sessions: SessionOptions,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_batch: 32, queue: 256, max_tokens: None, context: None, chat_template: None }
+        Self {
+            max_batch: 32,
+            queue: 256,
+            max_tokens: None,
+            context: None,
+            chat_template: None,
+            cache: CacheOptions::default(),
+            sessions: SessionOptions::default(),
+        }
     }
 }
 
@@ -84,6 +105,7 @@ struct Shared {
     options: EngineOptions,
     created: u64,
     stats: Arc<Stats>,
+    sessions: Sessions,
     text: OnceCell<Text>,
     /// One permit for each request that may be in the house, running or waiting.
     places: Arc<Semaphore>,
@@ -96,12 +118,22 @@ impl Engine {
     /// A model to be served. Nothing is started yet.
     pub fn new(spec: ModelSpec, placement: Placement, options: EngineOptions) -> Self {
         let stats = Arc::new(Stats::default());
-        let load = LoadRequest { dir: spec.dir.clone(), context: options.context, max_batch: options.max_batch.max(1) };
+        let load = LoadRequest {
+            dir: spec.dir.clone(),
+            context: options.context,
+            max_batch: options.max_batch.max(1),
+            cache: options.cache.clone(),
+        };
         let (pool, keeper) = Pool::new(&spec, placement, load, stats.clone());
+        let forget = {
+            let pool = pool.clone();
+            Arc::new(move |session| pool.forget(session))
+        };
+        let sessions = Sessions::new(&spec.id, options.sessions.clone(), sessions::clock(), forget);
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let places = Arc::new(Semaphore::new(places(&options)));
         let keeper = Mutex::new(Some(keeper));
-        let shared = Shared { spec, options, created, stats, text: OnceCell::new(), places, pool, keeper };
+        let shared = Shared { spec, options, created, stats, sessions, text: OnceCell::new(), places, pool, keeper };
         Self { shared: Arc::new(shared) }
     }
 
@@ -133,24 +165,71 @@ impl Engine {
     }
 
     /// Queues the request, after loading the model where that is needed.
-    pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
+    ///
+    /// In a session the messages are what the client sends of a conversation, and the answer becomes part of it once it
+    /// has ended well. An answer that fails, or that nobody reads to its end, leaves the session as it was.
+    pub async fn chat(&self, mut request: ChatRequest) -> Result<ChatStream> {
         let shared = &self.shared;
         self.find(&request.model)?;
         let place = shared.place()?;
+        let asked = Instant::now();
         let (text, facts) = shared.ready(self).await?;
+        let loading = asked.elapsed();
+        let claim = match request.session.take() {
+            Some(session) => Some(shared.sessions.begin(&session, &mut request).await?),
+            None => None,
+        };
         let request = Arc::new(request);
-        let prompt = text.prompt(request.clone()).await?;
+        let prompt = Arc::new(text.prompt(request.clone()).await?);
+        let tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
         let spec = AnswerSpec {
             tokenizer: text.tokenizer.clone(),
-            prompt: prompt.text.into(),
-            prompt_tokens: prompt.tokens.len(),
-            tools: !request.tools.is_empty() && request.tool_choice != ToolChoice::None,
+            prompt: prompt.clone(),
+            tools,
+            one_call: request.one_call,
             stop: request.stop.clone(),
         };
-        let task = admission::task(&request, prompt.tokens, &facts, shared.options.max_tokens)?;
+        let (key, takes_over) = (claim.as_ref().map(Claim::key), claim.as_ref().is_some_and(Claim::takes_over));
+        let task = admission::task(&request, prompt.tokens.clone(), &facts, shared.options.max_tokens, key)?;
+        let task = Generate { takes_over, ..task };
         shared.stats.requests.fetch_add(1, Relaxed);
-        shared.stats.prompt_tokens.fetch_add(spec.prompt_tokens as u64, Relaxed);
-        Ok(ChatStream::start(shared.pool().clone(), spec, task, place))
+        shared.stats.prompt_tokens.fetch_add(prompt.tokens.len() as u64, Relaxed);
+        let subject = Subject {
+            tokenizer: text.tokenizer.clone(),
+            prompt,
+            request: request.clone(),
+            tools,
+            cuts_anywhere: facts.cache.cuts_anywhere,
+            loading,
+        };
+        let session = claim.map(|claim| shared.session_turn(claim, text, facts, request));
+        Ok(ChatStream::start(shared.pool().clone(), spec, task, subject, session, place))
+    }
+
+    /// The stored sessions, most recently used first.
+    ///
+    /// At the start this waits for their files to be read, as all that has to do with sessions; where that takes many
+    /// seconds, it is an error (`Overloaded`).
+    pub async fn sessions(&self) -> Result<Vec<SessionInfo>> {
+        self.shared.sessions.list().await
+    }
+
+    /// A session and its messages, as they were said.
+    pub async fn session(&self, id: &str) -> Result<Option<(SessionInfo, Vec<Message>)>> {
+        self.shared.sessions.get(id).await
+    }
+
+    /// Forgets a session, its file and its cache; false where there is none, and then a cache that may be left of it is
+    /// forgotten all the same. A request that is using it goes on, and leaves nothing behind.
+    pub async fn delete_session(&self, id: &str) -> Result<bool> {
+        // Runs the task that is told, so that it keeps a bounded number of keys, and not the channel any number.
+        self.shared.pool();
+        self.shared.sessions.delete(id).await
+    }
+
+    /// Copies a session to the id `to`, or to a random one.
+    pub async fn fork_session(&self, id: &str, to: Option<String>) -> Result<SessionInfo, ForkError> {
+        self.shared.sessions.fork(id, to).await
     }
 
     /// The worker's state and the load on it. Wakes nothing.
@@ -165,6 +244,9 @@ impl Engine {
     pub async fn shutdown(&self) {
         self.shared.places.close();
         self.shared.pool().shutdown().await;
+        if !self.shared.sessions.flush(FLUSH).await {
+            tracing::warn!("some sessions were not saved in time");
+        }
     }
 }
 
@@ -211,6 +293,19 @@ impl Shared {
             _ => engine.load().await?,
         };
         Ok((self.text().await?, facts))
+    }
+
+    fn session_turn(&self, claim: Claim, text: &Text, facts: ModelFacts, request: Arc<ChatRequest>) -> SessionTurn {
+        let cache = &self.options.cache;
+        let fill = (cache.memory != Some(0) || cache.disk.is_some()).then(|| Fill {
+            text: text.clone(),
+            pool: self.pool.clone(),
+            sessions: self.sessions.clone(),
+            facts,
+            request,
+            runtime: Handle::current(),
+        });
+        SessionTurn { claim, gathered: Gathered::default(), fill }
     }
 
     async fn text(&self) -> Result<&Text> {

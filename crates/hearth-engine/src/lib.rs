@@ -5,20 +5,29 @@
 
 mod admission;
 mod answer;
+mod caches;
 mod device;
+mod disk_tier;
 mod engine;
 pub mod fake;
+mod fill;
+mod memory;
 mod names;
 mod pace;
 mod pool;
+mod prefix_cache;
+mod radix;
+mod report;
 mod scheduler;
 mod sequence;
+mod sessions;
 mod stats;
 mod stream;
 mod text;
 pub mod worker;
 
 pub use engine::{Engine, EngineOptions, Loader, ModelSpec, Placement};
+pub use sessions::{ForkError, SessionInfo, SessionOptions, check_session_id};
 pub use stats::{Status, WorkerState};
 pub use stream::ChatStream;
-pub use worker::LoadRequest;
+pub use worker::{CacheOptions, DiskOptions, LoadRequest};

@@ -16,6 +16,9 @@ const BESIDE_DECODE_STEPS: f64 = 2.0;
 const ALONE: Duration = Duration::from_millis(250);
 /// Below so many tokens a pass costs as much as a longer one, because every weight is read for it.
 pub(crate) const SMALLEST_CHUNK: usize = 32;
+/// The same while nobody decodes: on a long history a pass also reads all of its keys and values, and a conversation's next
+/// turn is often no longer than this.
+const SMALLEST_ALONE: usize = 64;
 /// More tokens at a time are no faster.
 pub(crate) const LARGEST_CHUNK: usize = 512;
 /// The chunk while nothing has been measured.
@@ -77,7 +80,7 @@ impl Pace {
         let token = self.seconds / self.tokens * weight(position, 0);
         let tokens = self.target(decoding) / token.max(f64::MIN_POSITIVE);
         let tokens = tokens.min(LARGEST_CHUNK as f64) as usize;
-        (tokens / GRAIN * GRAIN).max(SMALLEST_CHUNK)
+        (tokens / GRAIN * GRAIN).max(if decoding { SMALLEST_CHUNK } else { SMALLEST_ALONE })
     }
 
     /// Seconds that prompt tokens may add to the next step.
@@ -195,7 +198,8 @@ mod tests {
             (1.0 / 400.0, 0.04, true, 48, 64),
             (1.0 / 30_000.0, 0.001, false, 512, 512),
             (1.0 / 2_000.0, 0.02, true, 256, 320),
-            (1.0, 0.1, false, 32, 32),
+            (1.0, 0.1, false, 64, 64),
+            (1.0, 0.1, true, 32, 32),
             (1.0 / 400.0, 0.05, false, 64, 96),
             (0.0, 0.0, false, 512, 512),
         ];
@@ -227,7 +231,7 @@ mod tests {
         for waits in WAITS {
             let mut device = Device::new(0.0, 0.1, waits);
             device.prefill(100, false);
-            assert_eq!(device.pace.chunk(0, false), SMALLEST_CHUNK);
+            assert_eq!(device.pace.chunk(0, false), SMALLEST_ALONE);
             device.token = 0.001;
             assert!(device.prefill(2000, false) >= 200, "{waits}");
             assert!(device.pace.chunk(8192, false) <= device.pace.chunk(0, false) * 6 / 10);

@@ -3,13 +3,13 @@
 //! One task owns all of it. Requests that were on a worker when it died are told so; whether one is run again is its
 //! stream's decision, since only that knows what has left the house.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hearth_core::model::ModelFacts;
-use hearth_core::task::Generate;
+use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -26,17 +26,32 @@ const DEATHS: usize = 3;
 /// ... within this time, and no worker is started until the first of them is so long ago.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a worker may take to unload its model.
-const STOP: Duration = Duration::from_secs(5);
+/// How long a worker may take to save its caches, ten seconds at most, and unload its model.
+const STOP: Duration = Duration::from_secs(15);
 /// A load cannot be interrupted, and there is nothing yet that would be lost by force.
 const STOP_LOADING: Duration = Duration::from_millis(200);
 
 /// Where a request's updates go. Never more than its `max_tokens` entries of [`UPDATE_BYTES`] lie in it, so a slow
 /// reader holds up nobody and costs a bounded amount of memory.
-pub(crate) type Updates = UnboundedSender<Update>;
+pub(crate) type Updates = UnboundedSender<Routed>;
 
-const UPDATE_BYTES: usize = 64;
-const _: () = assert!(size_of::<Update>() <= UPDATE_BYTES);
+const UPDATE_BYTES: usize = 112;
+const _: () = assert!(size_of::<Routed>() <= UPDATE_BYTES);
+
+/// An update, and when it came: its reader may be late.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) at: Instant,
+    /// When a loaded worker had the request.
+    pub(crate) begun: Instant,
+    pub(crate) update: Update,
+}
+
+/// Fills that may be with the worker at a time, of different sessions; what comes then is not worth its place.
+const MOST_FILLS: usize = 32;
+
+/// Keys that are remembered for the next worker. Anybody may ask for any to be forgotten.
+const MOST_FORGOTTEN: usize = 1 << 16;
 
 /// Asks the pool's task.
 #[derive(Clone)]
@@ -48,6 +63,8 @@ enum Message {
     Load(oneshot::Sender<Result<Arc<ModelFacts>>>),
     Generate { id: RequestId, task: Generate, updates: Updates },
     Cancel(RequestId),
+    Fill(Generate),
+    Forget(SessionKey),
     Unload,
     Shutdown(oneshot::Sender<()>),
 }
@@ -64,6 +81,8 @@ impl Pool {
             inbox,
             worker: None,
             requests: HashMap::new(),
+            fills: HashMap::new(),
+            forgotten: HashSet::new(),
             loads: Vec::new(),
             deaths: VecDeque::new(),
             closed: false,
@@ -88,6 +107,16 @@ impl Pool {
         self.tell(Message::Cancel(id));
     }
 
+    /// Runs a task that only fills the cache, if the worker is there. Nobody hears of it again.
+    pub(crate) fn fill(&self, task: Generate) {
+        self.tell(Message::Fill(task));
+    }
+
+    /// Has the worker forget what a session left behind.
+    pub(crate) fn forget(&self, session: SessionKey) {
+        self.tell(Message::Forget(session));
+    }
+
     /// Ends the worker; the next request starts another.
     pub(crate) fn unload(&self) {
         self.tell(Message::Unload);
@@ -107,6 +136,13 @@ impl Pool {
     }
 }
 
+/// A request on the worker.
+struct Request {
+    updates: Updates,
+    /// When the worker had it, loaded.
+    begun: Instant,
+}
+
 /// The task that owns the worker.
 pub(crate) struct Keeper {
     name: String,
@@ -115,7 +151,11 @@ pub(crate) struct Keeper {
     stats: Arc<Stats>,
     inbox: UnboundedReceiver<Message>,
     worker: Option<Worker>,
-    requests: HashMap<RequestId, Updates>,
+    requests: HashMap<RequestId, Request>,
+    /// Tasks that nobody waits for, and the sessions that they are for, at most one for each.
+    fills: HashMap<RequestId, SessionKey>,
+    /// What the next worker has to forget: files that it would find.
+    forgotten: HashSet<SessionKey>,
     /// Who waits for the load.
     loads: Vec<oneshot::Sender<Result<Arc<ModelFacts>>>>,
     /// When workers died, oldest first.
@@ -148,6 +188,8 @@ impl Keeper {
                     worker.send(Command::Cancel(id));
                 }
             }
+            Message::Fill(task) => self.fill(task),
+            Message::Forget(session) => self.forget(session),
             Message::Unload => self.unload(&Error::internal("The model was unloaded.")).await,
             Message::Shutdown(reply) => {
                 self.closed = true;
@@ -171,13 +213,45 @@ impl Keeper {
     }
 
     fn generate(&mut self, id: RequestId, task: Generate, updates: Updates) {
+        if let Some(session) = task.session.filter(|_| task.takes_over) {
+            // It goes on from what the fill has done so far.
+            self.cancel_fill(session);
+        }
         match self.start() {
             // A worker that still loads reads it afterwards.
             Ok(worker) => {
                 worker.send(Command::Generate { id, task });
-                self.requests.insert(id, updates);
+                self.requests.insert(id, Request { updates, begun: Instant::now() });
             }
-            Err(error) => tell(&updates, failed(id, error)),
+            Err(error) => Request { updates, begun: Instant::now() }.tell(failed(id, error)),
+        }
+    }
+
+    fn fill(&mut self, task: Generate) {
+        let Some(session) = task.session else { return };
+        self.cancel_fill(session);
+        let ready = self.stats.worker().state == WorkerState::Ready && self.fills.len() < MOST_FILLS;
+        if let Some(worker) = self.worker.as_ref().filter(|_| ready) {
+            let id = next_id();
+            worker.send(Command::Generate { id, task });
+            self.fills.insert(id, session);
+        }
+    }
+
+    fn cancel_fill(&mut self, session: SessionKey) {
+        let Some((&id, _)) = self.fills.iter().find(|(_, of)| **of == session) else { return };
+        self.fills.remove(&id);
+        if let Some(worker) = &self.worker {
+            worker.send(Command::Cancel(id));
+        }
+    }
+
+    fn forget(&mut self, session: SessionKey) {
+        self.cancel_fill(session);
+        match &self.worker {
+            Some(worker) => worker.send(Command::Forget(session)),
+            None if self.forgotten.len() < MOST_FORGOTTEN => drop(self.forgotten.insert(session)),
+            None => {}
         }
     }
 
@@ -191,6 +265,7 @@ impl Keeper {
             tracing::info!(model = self.name, "loading");
             let worker = Worker::start(&self.placement)?;
             worker.send(Command::Load(self.load.clone()));
+            self.forgotten.drain().for_each(|session| worker.send(Command::Forget(session)));
             self.show(WorkerState::Loading, worker.pid());
             self.worker = Some(worker);
         }
@@ -233,6 +308,7 @@ impl Keeper {
             worker.state = WorkerState::Ready;
             worker.facts = Some(facts.clone());
         }
+        self.requests.values_mut().for_each(|request| request.begun = Instant::now());
         for reply in self.loads.drain(..) {
             // Whoever asked may have gone.
             let _ = reply.send(Ok(facts.clone()));
@@ -241,13 +317,19 @@ impl Keeper {
 
     /// Updates of requests that were cancelled meanwhile find nobody.
     fn route(&mut self, update: Update) {
+        if self.fills.contains_key(&update.id) {
+            if update.end.is_some() {
+                self.fills.remove(&update.id);
+            }
+            return;
+        }
         if update.sampled.is_some() {
             self.stats.completion_tokens.fetch_add(1, Relaxed);
         }
         let id = update.id;
         let ended = update.end.is_some();
-        if let Some(updates) = self.requests.get(&id) {
-            tell(updates, update);
+        if let Some(request) = self.requests.get(&id) {
+            request.tell(update);
         }
         if ended {
             self.requests.remove(&id);
@@ -278,8 +360,9 @@ impl Keeper {
     }
 
     fn fail_all(&mut self, error: &Error) {
-        for (id, updates) in self.requests.drain() {
-            tell(&updates, failed(id, error.clone()));
+        self.fills.clear();
+        for (id, request) in self.requests.drain() {
+            request.tell(failed(id, error.clone()));
         }
         for reply in self.loads.drain(..) {
             // Whoever asked may have gone.
@@ -301,9 +384,17 @@ async fn next(worker: &mut Option<Worker>) -> Result<Report, String> {
     }
 }
 
-fn tell(updates: &Updates, update: Update) {
-    // A stream that was dropped has sent its cancellation.
-    let _ = updates.send(update);
+impl Request {
+    fn tell(&self, update: Update) {
+        // A stream that was dropped has sent its cancellation.
+        let _ = self.updates.send(Routed { at: Instant::now(), begun: self.begun, update });
+    }
+}
+
+/// Ids are never used twice, so nothing that was reported late can reach the wrong request.
+pub(crate) fn next_id() -> RequestId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 fn shutting_down() -> Error {

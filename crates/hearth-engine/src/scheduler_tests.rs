@@ -25,7 +25,7 @@ impl Device {
     fn new(slots: usize, cost: (f64, f64, f64)) -> Self {
         let start = Instant::now();
         Self {
-            scheduler: Scheduler::new(slots),
+            scheduler: Scheduler::new(slots, false),
             now: start,
             start,
             cost,
@@ -37,13 +37,19 @@ impl Device {
     }
 
     fn add(&mut self, id: RequestId, prompt: usize, max_tokens: usize) {
-        let task = Generate { prompt: vec![1; prompt], max_tokens, stop_tokens: vec![0], sampling: Default::default() };
-        self.scheduler.add(id, task);
+        self.scheduler.add(id, task(prompt, max_tokens), self.now);
+    }
+
+    /// Gives slots to those whose turn it is.
+    fn begin(&mut self) {
+        while let Some(id) = self.scheduler.next().map(|(sequence, _)| sequence.id) {
+            self.scheduler.begin(id, 0);
+        }
     }
 
     /// One step, in which every sampled token is `token`.
     fn step_with(&mut self, token: u32) -> Outcome {
-        while self.scheduler.admit().is_some() {}
+        self.begin();
         let plan = self.scheduler.schedule();
         let segments = self.scheduler.segments(&plan);
         let mut prompt = 0;
@@ -76,7 +82,11 @@ impl Device {
     }
 
     fn run(&mut self) {
-        while !self.scheduler.is_idle() {
+        self.run_until(|device| device.scheduler.is_empty());
+    }
+
+    fn run_until(&mut self, over: impl Fn(&Self) -> bool) {
+        while !over(self) {
             self.step();
         }
     }
@@ -89,6 +99,11 @@ impl Device {
         let gaps = self.tokens[&id].windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
         gaps.fold(0.0, f64::max)
     }
+}
+
+fn task(prompt: usize, max_tokens: usize) -> Generate {
+    let (stop_tokens, sampling) = (vec![0], Default::default());
+    Generate { prompt: vec![1; prompt], max_tokens, stop_tokens, sampling, session: None, takes_over: false }
 }
 
 /// A hundred million parameters on a processor: 400 prompt tokens a second, 26 steps a second.
@@ -117,9 +132,10 @@ fn a_stop_token_ends_the_answer_and_is_its_last_token() {
     assert!(device.step_with(7).updates.is_empty(), "the prompt's step brings nothing");
     assert_eq!(device.step_with(7).updates[0].end, None);
     let outcome = device.step_with(0);
-    assert_eq!((outcome.updates[0].end.as_ref(), outcome.closed.as_slice()), (Some(&End::Stop), &[0][..]));
+    assert_eq!((outcome.updates[0].end.as_ref(), outcome.ended.len()), (Some(&End::Stop), 1));
+    assert_eq!(outcome.ended[0].tokens, [1, 1, 1, 7, 0], "all that was fed");
     assert_eq!(outcome.updates[0].sampled.as_ref().map(|sampled| sampled.token), Some(0));
-    assert!(device.scheduler.is_idle());
+    assert!(device.scheduler.is_empty());
 }
 
 #[test]
@@ -232,7 +248,8 @@ fn a_removed_request_leaves_its_slot_to_the_next() {
     device.add(3, 10, 1);
     device.step();
     assert_eq!(device.scheduler.remove(2), None, "it has no slot yet");
-    assert_eq!(device.scheduler.remove(1), Some(0), "in the middle of its prompt");
+    let left = device.scheduler.remove(1).expect("it runs");
+    assert_eq!((left.slot, left.tokens.len()), (0, 64), "in the middle of its prompt");
     assert_eq!(device.scheduler.remove(1), None);
     device.run();
     assert_eq!(device.ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [3]);
@@ -248,7 +265,7 @@ fn a_failed_step_ends_those_in_it() {
     let plan = device.scheduler.schedule();
     let outcome = device.scheduler.fail(&plan, &Error::internal("no memory"), device.now);
     let ended: Vec<_> = outcome.updates.iter().map(|update| (update.id, update.end.is_some())).collect();
-    assert_eq!((ended, outcome.closed), (vec![(1, true), (2, true)], vec![0, 1]));
+    assert_eq!((ended, outcome.failed), (vec![(1, true), (2, true)], vec![0, 1]));
     device.run();
     assert_eq!(device.tokens[&3].len(), 10);
 }
@@ -275,8 +292,79 @@ fn the_budget_is_shared_shortest_first_with_a_quarter_for_the_oldest() {
     ];
     for (prompts, budget, expected) in cases {
         let mut prompts: Vec<_> =
-            prompts.iter().enumerate().map(|(index, &left)| Prompt { index, left, take: 0 }).collect();
+            prompts.iter().enumerate().map(|(index, &left)| Prompt { index, left, most: left, take: 0 }).collect();
         share(&mut prompts, budget);
         assert_eq!(prompts.iter().map(|prompt| prompt.take).collect::<Vec<_>>(), expected, "{budget}");
     }
+}
+
+#[test]
+fn chunks_end_at_marks() {
+    let mut scheduler = Scheduler::new(2, true);
+    let now = Instant::now();
+    scheduler.add(1, task(1100, 1), now);
+    scheduler.begin(1, 1000);
+    assert!(!scheduler.ask_mark(0, 900), "that is in the past");
+    assert!(scheduler.ask_mark(0, 1010));
+    let mut marked = Vec::new();
+    while marked.last() != Some(&1084) {
+        let plan = scheduler.schedule();
+        let outcome = scheduler.postprocess(&plan, vec![None], now);
+        marked.extend(outcome.fed.iter().filter(|fed| fed.mark).map(|fed| fed.held));
+    }
+    assert_eq!(marked, [1010, 1024, 1084]);
+}
+
+#[test]
+fn who_waits_for_a_prefix_or_a_file_is_passed_and_keeps_its_place() {
+    let mut scheduler = Scheduler::new(1, false);
+    let now = Instant::now();
+    (1..=4).for_each(|id| scheduler.add(id, task(10, 1), now));
+    let next = |scheduler: &Scheduler| scheduler.next().map(|(sequence, _)| sequence.id);
+    let file = crate::disk_tier::FileName::of("model", &[1]);
+    scheduler.hold(1, Hold::Prefix(0, 5), now);
+    scheduler.hold(2, Hold::File(file), now);
+    assert_eq!((next(&scheduler), scheduler.wants(file)), (Some(3), true));
+    scheduler.hold(3, Hold::Memory, now);
+    assert_eq!(next(&scheduler), None, "nobody passes who waits for memory");
+    assert!(scheduler.is_idle(), "and there is nothing to do but wait");
+    scheduler.release(|hold| hold == Hold::File(file));
+    assert_eq!(next(&scheduler), Some(2));
+    scheduler.begin(2, 0);
+    scheduler.remove(2);
+    assert_eq!(next(&scheduler), Some(1), "the slot for whose prefix it waited is closed");
+}
+
+#[test]
+fn a_prefix_is_waited_for_until_it_is_there() {
+    let mut scheduler = Scheduler::new(2, false);
+    let now = Instant::now();
+    scheduler.add(1, task(100, 1), now);
+    scheduler.begin(1, 0);
+    scheduler.add(2, task(100, 1), now);
+    scheduler.hold(2, Hold::Prefix(0, 90), now);
+    for fed in [64, 100] {
+        assert!(scheduler.next().is_none());
+        let plan = scheduler.schedule();
+        let outcome = scheduler.postprocess(&plan, vec![None], now);
+        assert_eq!(outcome.fed[0].held, fed);
+    }
+    assert_eq!(scheduler.next().map(|(sequence, _)| (sequence.id, sequence.waits)), Some((2, 1)));
+}
+
+#[test]
+fn filling_waits_for_idle_time_and_gives_way() {
+    let mut device = Device::new(4, TINY);
+    device.add(1, 10, 1);
+    device.add(2, 2000, 0);
+    device.run_until(|device| device.ended.len() == 1);
+    assert_eq!(device.steps.iter().map(|(prompt, _)| *prompt).max(), Some(10), "the request first");
+    device.step();
+    device.add(3, 10, 1);
+    let left = device.scheduler.yield_fill().expect("it runs");
+    assert_eq!(left.tokens.len(), device.steps.last().unwrap().0);
+    assert!(device.scheduler.yield_fill().is_none());
+    device.run();
+    assert_eq!(device.ended, [(1, End::Length), (3, End::Length), (2, End::Stop)]);
+    assert_eq!(device.tokens[&2].len(), 1, "its only update is its end");
 }

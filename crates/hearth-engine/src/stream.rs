@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt};
+use hearth_core::chat::Message;
 use hearth_core::event::Event;
 use hearth_core::task::Generate;
 use hearth_core::{Error, ErrorKind, Result};
@@ -13,11 +14,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::answer::{Answer, AnswerSpec};
-use crate::pool::Pool;
-use crate::worker::protocol::{End, RequestId, Update};
-
-/// Ids are never used twice, so nothing that was reported late can reach the wrong request.
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+use crate::fill::Fill;
+use crate::pool::{Pool, Routed, next_id};
+use crate::report::{Course, Subject};
+use crate::sessions::{Claim, Gathered};
+use crate::worker::protocol::{End, RequestId};
 
 /// The events of one answer. Ends after [`Event::Finished`] or an error; dropping it cancels the request.
 pub struct ChatStream {
@@ -34,11 +35,30 @@ pub struct ChatStream {
     collecting: bool,
     /// Whether the request was run again since this was last looked at.
     restarted: bool,
+    course: Course,
+    subject: Subject,
+    /// Behind `running`, so that a request is cancelled before its session is let go.
+    session: Option<SessionTurn>,
     _place: OwnedSemaphorePermit,
 }
 
+/// A request's part in a session.
+pub(crate) struct SessionTurn {
+    pub(crate) claim: Claim,
+    pub(crate) gathered: Gathered,
+    /// `None` where nothing is cached.
+    pub(crate) fill: Option<Fill>,
+}
+
 impl ChatStream {
-    pub(crate) fn start(pool: Pool, spec: AnswerSpec, task: Generate, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn start(
+        pool: Pool,
+        spec: AnswerSpec,
+        task: Generate,
+        subject: Subject,
+        session: Option<SessionTurn>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             answer: Answer::new(&spec),
             running: Some(Running::start(&pool, task.clone())),
@@ -48,13 +68,16 @@ impl ChatStream {
             again: Some(task),
             collecting: false,
             restarted: false,
+            course: Course::begin(),
+            subject,
+            session,
             _place: place,
         }
     }
 
     /// Tokens of the rendered prompt.
     pub fn prompt_tokens(&self) -> usize {
-        self.spec.prompt_tokens
+        self.spec.prompt.tokens.len()
     }
 
     /// The whole answer at once, for a client that does not stream. Adjacent pieces of the same kind are joined. As
@@ -71,14 +94,21 @@ impl ChatStream {
         Ok(events)
     }
 
-    fn take(&mut self, update: Update) -> Result<()> {
+    fn take(&mut self, mut routed: Routed) -> Result<()> {
+        self.course.see(&mut routed);
+        let update = routed.update;
         let stop_token = matches!(update.end, Some(End::Stop));
         let mut stopped = false;
+        if let (Some(sampled), Some(session)) = (&update.sampled, &mut self.session) {
+            session.gathered.tokens.push(sampled.token);
+        }
+        let known = self.events.len();
         match update.sampled {
             Some(_) if stop_token => self.answer.push_stop_token(),
             Some(sampled) => stopped = self.answer.push(&sampled, &mut self.events),
             None => {}
         }
+        self.gather(known);
         if let (Some(_), Some(running)) = (&update.end, &mut self.running) {
             running.ended = true;
         }
@@ -93,7 +123,29 @@ impl ChatStream {
 
     fn finish(&mut self, end: &End, stopped: bool) {
         self.running = None;
-        self.answer.finish(end, stopped, &mut self.events);
+        let known = self.events.len();
+        let (reason, mut usage) = self.answer.finish(end, stopped, &mut self.events);
+        self.gather(known);
+        usage.cached_tokens = self.course.cached_tokens();
+        let session = self.session.take();
+        // The claim ends with the answer: who sees its end may go on with the session.
+        let report = match session {
+            Some(mut session) => {
+                let kept = session.store(&self.subject);
+                let report = self.subject.report(&self.course, Some(&session.claim), kept.is_some());
+                session.prepare(kept);
+                report
+            }
+            None => self.subject.report(&self.course, None, false),
+        };
+        self.events.push_back(Event::Finished { reason, usage, report: Box::new(report) });
+    }
+
+    /// Takes the events from the one at `known` on into the session's turn.
+    fn gather(&mut self, known: usize) {
+        if let Some(session) = &mut self.session {
+            self.events.range(known..).for_each(|event| session.gathered.add(event));
+        }
     }
 
     /// Runs the request again if its worker died, nothing was given out, and it is the first time.
@@ -102,6 +154,10 @@ impl ChatStream {
         let task = self.again.take().filter(|_| error.kind == ErrorKind::WorkerDied).ok_or(error)?;
         self.answer = Answer::new(&self.spec);
         self.events.clear();
+        if let Some(session) = &mut self.session {
+            session.gathered = Gathered::default();
+        }
+        self.course = Course::begin();
         self.running = Some(Running::start(&self.pool, task));
         self.restarted = true;
         Ok(())
@@ -122,13 +178,42 @@ impl Stream for ChatStream {
             }
             let Some(running) = &mut this.running else { return Poll::Ready(None) };
             let taken = match ready!(running.updates.poll_recv(context)) {
-                Some(update) => this.take(update),
+                Some(routed) => this.take(routed),
                 None => this.failed(Error::new(ErrorKind::ShuttingDown, "The server is shutting down.")),
             };
             if let Err(error) = taken {
                 this.events.clear();
+                this.session = None;
                 return Poll::Ready(Some(Err(error)));
             }
+        }
+    }
+}
+
+/// What a session holds after an answer.
+struct Kept {
+    messages: Arc<[Message]>,
+    /// Prompt and answer.
+    tokens: Arc<[u32]>,
+}
+
+impl SessionTurn {
+    /// Stores the conversation and the answer to it; `None` where the session does not go on from here.
+    fn store(&mut self, subject: &Subject) -> Option<Kept> {
+        let mut messages = subject.request.messages.clone();
+        messages.push(self.gathered.message());
+        let tokens: Arc<[u32]> = [subject.prompt.tokens.as_slice(), &self.gathered.tokens].concat().into();
+        let messages = self.claim.store(messages, tokens.clone())?;
+        Some(Kept { messages, tokens })
+    }
+
+    /// Ends the request's part in the session, and prepares the next turn.
+    fn prepare(self, kept: Option<Kept>) {
+        let Self { claim, fill, .. } = self;
+        let id = claim.id.clone();
+        drop(claim);
+        if let (Some(Kept { messages, tokens }), Some(fill)) = (kept, fill) {
+            fill.start(id, messages, tokens);
         }
     }
 }
@@ -137,13 +222,13 @@ impl Stream for ChatStream {
 struct Running {
     id: RequestId,
     pool: Pool,
-    updates: UnboundedReceiver<Update>,
+    updates: UnboundedReceiver<Routed>,
     ended: bool,
 }
 
 impl Running {
     fn start(pool: &Pool, task: Generate) -> Self {
-        let id = NEXT_ID.fetch_add(1, Relaxed);
+        let id = next_id();
         let (sender, updates) = unbounded_channel();
         pool.generate(id, task, sender);
         Self { id, pool: pool.clone(), updates, ended: false }

@@ -18,7 +18,11 @@ use tokio::time::timeout;
 /// How long rendering and encoding may take before the request is given up. The template's fuel ends it some time.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A model's text side.
+/// What is done with a request and the moment.
+type Work<T> = fn(&ChatTemplate, &Tokenizer, &ChatRequest, LocalTime) -> Result<T>;
+
+/// A model's text side. Clones share all of it.
+#[derive(Clone)]
 pub(crate) struct Text {
     pub(crate) tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
@@ -49,15 +53,24 @@ impl Text {
 
     /// Renders and encodes `request`, away from the async threads.
     pub(crate) async fn prompt(&self, request: Arc<ChatRequest>) -> Result<Prompt> {
+        self.run(request, hearth_text::prompt).await
+    }
+
+    /// The tokens with which the turn after `request` will begin; see [`hearth_text::history`].
+    pub(crate) async fn history(&self, request: Arc<ChatRequest>) -> Result<Vec<u32>> {
+        self.run(request, hearth_text::history).await
+    }
+
+    async fn run<T: Send + 'static>(&self, request: Arc<ChatRequest>, work: Work<T>) -> Result<T> {
         let closed = |_| Error::internal("The text threads are closed.");
         let permit = self.threads.clone().acquire_owned().await.map_err(closed)?;
         let (template, tokenizer) = (self.template.clone(), self.tokenizer.clone());
         let work = spawn_blocking(move || {
             let _permit = permit;
-            hearth_text::prompt(&template, &tokenizer, &request, now())
+            work(&template, &tokenizer, &request, now())
         });
         match timeout(DEADLINE, work).await {
-            Ok(Ok(prompt)) => prompt,
+            Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(Error::internal("Rendering these messages failed; the log says where.")),
             Err(_) => {
                 let message = format!("Rendering and encoding these messages took over {} s.", DEADLINE.as_secs());

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// The worker's side: what it does in its first life stands in the folder's file `first`.
-fn load(request: &LoadRequest) -> Result<Box<dyn Runner>> {
+fn load(request: &mut LoadRequest) -> Result<Box<dyn Runner>> {
     println!("what a library prints must not reach the engine");
     let lives = request.dir.join("lives");
     let first = !lives.exists();
@@ -226,7 +226,8 @@ fn a_child_ends_with_its_input() {
     // A load request, and nothing more.
     let dir = model();
     let folder = dir.path().to_str().unwrap();
-    let frame = [&[folder.len() as u8 + 4, 0, 0, 0, 0, folder.len() as u8], folder.as_bytes(), &[0, 1]].concat();
+    let frame =
+        [&[folder.len() as u8 + 8, 0, 0, 0, 0, folder.len() as u8], folder.as_bytes(), &[0, 1, 0, 0, 0, 0]].concat();
     let (ended, log) = child(&frame);
     assert!(ended && dir.path().join("lives").exists(), "{log}");
     let (ended, log) = child(b"GET / HTTP/1.1\r\n\r\n");

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! prefill TOKENS CHUNK              a prompt, up to its first token
+//! extend HISTORY TOKENS             so many tokens after a history that is in the cache, up to the first new one
 //! decode PROMPT TOKENS STREAMS      so many streams decode together after prompts of that length
 //! operations STREAMS                not a time: the operations of one decode step, and 1
 //! ```
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let numbers = words.map(str::parse).collect::<Result<Vec<usize>, _>>()?;
         let (tokens, time) = match (command, numbers.as_slice()) {
             ("prefill", &[tokens, chunk]) => (tokens, prefill(&mut runner, tokens, chunk)?),
+            ("extend", &[history, tokens]) => (tokens, extend(&mut runner, history, tokens)?),
             ("decode", &[prompt, tokens, streams]) => (tokens * streams, decode(&mut runner, prompt, tokens, streams)?),
             ("operations", &[streams]) => (operations(&mut runner, streams)?, Duration::from_secs(1)),
             _ => return Err(format!("unknown command {line:?}").into()),
@@ -49,6 +51,22 @@ fn prefill(runner: &mut MlxRunner, tokens: usize, chunk: usize) -> Result<Durati
     while let Some(tokens) = chunks.next() {
         step(runner, [(0, Feed::Prompt { tokens, last: chunks.peek().is_none() })])?;
     }
+    step(runner, [(0, Feed::Last)])?;
+    let time = start.elapsed();
+    runner.close(0);
+    Ok(time)
+}
+
+/// A conversation's next turn.
+fn extend(runner: &mut MlxRunner, history: usize, tokens: usize) -> Result<Duration, Box<dyn Error>> {
+    let (old, new) = (prompt(0, history), prompt(1, tokens));
+    open(runner, 0)?;
+    for tokens in old.chunks(256) {
+        step(runner, [(0, Feed::Prompt { tokens, last: false })])?;
+    }
+    ops::synchronize()?;
+    let start = Instant::now();
+    step(runner, [(0, Feed::Prompt { tokens: &new, last: true })])?;
     step(runner, [(0, Feed::Last)])?;
     let time = start.elapsed();
     runner.close(0);
@@ -87,7 +105,7 @@ fn prompt(salt: u32, length: usize) -> Vec<u32> {
 }
 
 fn open(runner: &mut MlxRunner, slot: SlotId) -> Result<(), Box<dyn Error>> {
-    Ok(runner.open(slot, &SamplingParams { temperature: 0.0, ..SamplingParams::default() })?)
+    Ok(runner.open(slot, &SamplingParams { temperature: 0.0, ..SamplingParams::default() }, None)?)
 }
 
 fn step<'a>(runner: &mut MlxRunner, feeds: impl IntoIterator<Item = (SlotId, Feed<'a>)>) -> Result<(), Box<dyn Error>> {

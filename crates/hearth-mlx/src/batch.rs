@@ -10,7 +10,7 @@
 use hearth_core::Result;
 
 use crate::{
-    cache::{SequenceCache, Visible},
+    cache::{Cache, SequenceCache, Visible},
     nn::{Heads, Qkv, Rope},
     ops::{self, Array, Mask},
 };
@@ -45,6 +45,7 @@ pub struct Batch<'a> {
     positions: Positions,
     narrowing: Option<Narrowing>,
     masks: Vec<(WindowShape, Array)>,
+    most_heads: i32,
 }
 
 /// Where the rows' tokens stand.
@@ -74,13 +75,14 @@ impl<'a> Batch<'a> {
         let positions = Positions::of(&rows);
         let narrowing =
             kept_tokens(rows.len(), &chunks).map(|kept| Narrowing { layer: layers.saturating_sub(1), kept });
-        Self { rows, chunks, positions, narrowing, masks: Vec::new() }
+        Self { rows, chunks, positions, narrowing, masks: Vec::new(), most_heads: 0 }
     }
 
     /// Attention of every token over its own sequence, in `layer`.
     ///
     /// Returns `[tokens, heads · dims]`, in the last layer narrowed to the tokens that are wanted.
     pub fn attend(&mut self, layer: usize, heads: &Heads, all: Qkv) -> Result<Array> {
+        self.most_heads = self.most_heads.max(heads.queries);
         let narrow = self.narrowing.as_ref().is_some_and(|narrowing| narrowing.layer == layer);
         let mut parts = self.split(all)?.into_iter();
         let mut outputs = Vec::with_capacity(parts.len());
@@ -98,6 +100,11 @@ impl<'a> Batch<'a> {
     /// The chunks' caches, to be computed: of a chunk that nothing is sampled after, they are all that is.
     pub fn chunk_caches(&self) -> impl Iterator<Item = &Array> {
         self.chunks.iter().flat_map(|chunk| chunk.cache.arrays())
+    }
+
+    /// The most heads of queries that a layer had.
+    pub fn most_heads(&self) -> i32 {
+        self.most_heads
     }
 
     /// Bytes of the rows' caches.
@@ -136,7 +143,8 @@ impl<'a> Batch<'a> {
         let count = self.rows.len() as i32;
         let spread = |x: &Array, n: i32| ops::reshape(x, &[count, n, 1, heads.dims]);
         let q = self.positions.rotate(&spread(&part.q, heads.queries)?, &heads.rope)?;
-        let q = heads.arrange(q, count)?;
+        let packed = self.rows[0].layer(layer).is_quantized();
+        let q = heads.arrange(q, count, packed)?;
         let k = self.positions.rotate(&spread(&part.k, heads.keys)?, &heads.rope)?;
         let v = spread(&part.v, heads.keys)?;
         let mut decode = |row: usize, q: &Array, k: &Array, v: &Array| {
@@ -166,7 +174,7 @@ impl<'a> Batch<'a> {
         let Chunk { cache, len, wanted } = &mut self.chunks[index];
         let (len, wanted) = (*len, *wanted);
         let cache = cache.layer(layer);
-        let offset = cache.offset();
+        let offset = cache.seen();
         let spread = |x: &Array, n: i32| ops::transpose(&ops::reshape(x, &[1, len, n, heads.dims])?, &[0, 2, 1, 3]);
         let k = heads.rope.forward(&spread(&part.k, heads.keys)?, offset)?;
         let visible = cache.update(&k, &spread(&part.v, heads.keys)?)?;
@@ -184,23 +192,31 @@ impl<'a> Batch<'a> {
 
     /// Attention of a chunk's queries, the last of which stands at the last key.
     fn attend_visible(&mut self, q: &Array, visible: &Visible, heads: &Heads, queries: i32) -> Result<Array> {
-        let keys = visible.keys.dim(2);
-        let attend = |k: &Array, v: &Array, mask: Mask<'_>| ops::attention(q, k, v, heads.scale, mask);
-        match visible.window {
-            Some(window) if keys > window && queries == 1 => {
-                let (keys, values) = visible.latest(window)?;
-                attend(&keys, &values, Mask::None)
+        match visible {
+            Visible::Plain { keys, values, before, window } => {
+                let attend = |k: &Array, v: &Array, mask: Mask<'_>| ops::attention(q, k, v, heads.scale, mask);
+                match *window {
+                    Some(window) if keys.dim(2) > window && queries == 1 => {
+                        let (keys, values) = Visible::latest(keys, values, window)?;
+                        attend(&keys, &values, Mask::None)
+                    }
+                    Some(window) if keys.dim(2) > window => {
+                        let mask = self.window_mask(WindowShape { before: *before, new: queries, window })?;
+                        attend(keys, values, Mask::Array(&mask))
+                    }
+                    _ if queries == 1 => attend(keys, values, Mask::None),
+                    _ => attend(keys, values, Mask::Causal),
+                }
             }
-            Some(window) if keys > window => {
-                let mask = self.window_mask(WindowShape { before: visible.before, new: queries, window })?;
-                attend(&visible.keys, &visible.values, Mask::Array(&mask))
+            Visible::Quantized { keys, values } => {
+                let before = keys.weight.dim(2) - queries;
+                let mask = self.window_mask(WindowShape { before, new: queries, window: i32::MAX })?;
+                heads.attend_packed(q, keys, values, &mask)
             }
-            _ if queries == 1 => attend(&visible.keys, &visible.values, Mask::None),
-            _ => attend(&visible.keys, &visible.values, Mask::Causal),
         }
     }
 
-    /// The mask of a sliding window, made once for all layers of its shape.
+    /// The mask of a sliding window, or of none where it is endless, made once for all layers of its shape.
     fn window_mask(&mut self, shape: WindowShape) -> Result<Array> {
         if let Some((_, mask)) = self.masks.iter().find(|(known, _)| *known == shape) {
             return Ok(mask.clone());
@@ -233,11 +249,22 @@ impl Positions {
 impl WindowShape {
     /// `[new, before + new]`: true where the key is not after the query, and less than a window before it.
     fn mask(self) -> Result<Array> {
+        if self.window == i32::MAX {
+            return self.causal();
+        }
         let query = |row: i32| self.before + row;
         let seen = |row: i32, key: i32| key <= query(row) && query(row) - key < self.window;
         let keys = self.before + self.new;
         let mask: Vec<bool> = (0..self.new).flat_map(|row| (0..keys).map(move |key| seen(row, key))).collect();
         Ok(Array::from_slice(&mask, &[self.new, keys]))
+    }
+
+    /// As [`WindowShape::mask`] without a window, where there may be too many keys to go through them here.
+    fn causal(self) -> Result<Array> {
+        let (keys, all): (Vec<i32>, i32) = ((0..self.before + self.new).collect(), self.before + self.new);
+        let queries = &keys[self.before as usize..];
+        let queries = Array::from_slice(queries, &[self.new, 1]);
+        ops::greater_equal(&queries, &Array::from_slice(&keys, &[1, all]))
     }
 }
 

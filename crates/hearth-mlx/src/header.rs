@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     fmt,
     fs::{self, File},
+    ops::Range,
     os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
@@ -66,6 +67,20 @@ impl SafetensorsFile {
     /// A tensor's type, shape and extent.
     pub(crate) fn info(&self, tensor: &str) -> Option<&TensorInfo> {
         self.tensors.get(tensor)
+    }
+
+    /// Where in the file each tensor lies, in order.
+    pub(crate) fn extents(&self) -> Vec<Range<u64>> {
+        let place = |offset: usize| self.data_start + offset as u64;
+        let extent = |info: &TensorInfo| place(info.data_offsets.0)..place(info.data_offsets.1);
+        let mut extents: Vec<_> = self.tensors.values().map(extent).collect();
+        extents.sort_unstable_by_key(|extent| (extent.start, extent.end));
+        extents
+    }
+
+    /// The open file, and where in it the header ends and the data begins.
+    pub(crate) fn data(&self) -> (&File, u64) {
+        (&self.file, self.data_start)
     }
 
     /// The open file, and where in it the extent of `info` begins.

@@ -22,8 +22,6 @@ use hearth_core::{Error, Result};
 pub use mlx_rs::{Array, Dtype};
 use mlx_sys as c;
 
-use crate::quantization::{Mode, Scheme};
-
 static ERROR_HANDLER: Once = Once::new();
 
 thread_local! {
@@ -146,23 +144,6 @@ fn none() -> c::mlx_array {
     c::mlx_array { ctx: ptr::null_mut() }
 }
 
-fn or_none(array: Option<&Array>) -> c::mlx_array {
-    array.map_or_else(none, Array::as_ptr)
-}
-
-fn some_int(value: usize) -> c::mlx_optional_int {
-    c::mlx_optional_int { value: value as c_int, has_value: true }
-}
-
-fn mode_name(mode: Mode) -> &'static CStr {
-    match mode {
-        Mode::Affine => c"affine",
-        Mode::Mxfp4 => c"mxfp4",
-        Mode::Nvfp4 => c"nvfp4",
-        Mode::Mxfp8 => c"mxfp8",
-    }
-}
-
 macro_rules! unary {
     ($($(#[$doc:meta])* $name:ident = $function:ident;)*) => {$(
         $(#[$doc])*
@@ -186,11 +167,15 @@ macro_rules! binary {
 mod device;
 mod fused;
 mod loading;
+mod quantized;
 mod sampling;
+mod transfer;
 pub use device::*;
 pub use fused::Fused;
 pub use loading::*;
+pub use quantized::*;
 pub use sampling::*;
+pub use transfer::*;
 
 unary! {
     /// `1 / (1 + exp(-a))`.
@@ -212,51 +197,6 @@ binary! {
 pub fn addmm(bias: &Array, x: &Array, w: &Array) -> Result<Array> {
     // SAFETY: rule 2 of this file.
     array(|result, stream| unsafe { c::mlx_addmm(result, bias.as_ptr(), x.as_ptr(), w.as_ptr(), 1.0, 1.0, stream) })
-}
-
-/// `x · Wᵀ` for a quantized `W` of shape `[out, in]`.
-pub fn quantized_matmul(
-    x: &Array,
-    w: &Array,
-    scales: &Array,
-    biases: Option<&Array>,
-    scheme: &Scheme,
-) -> Result<Array> {
-    // SAFETY: rule 2 of this file; the mode is a C string of static life.
-    array(|result, stream| unsafe {
-        c::mlx_quantized_matmul(
-            result,
-            x.as_ptr(),
-            w.as_ptr(),
-            scales.as_ptr(),
-            or_none(biases),
-            true,
-            some_int(scheme.group_size),
-            some_int(scheme.bits),
-            mode_name(scheme.mode).as_ptr(),
-            stream,
-        )
-    })
-}
-
-/// The plain numbers of a quantized array, in MLX's choice of type for them.
-pub fn dequantize(w: &Array, scales: &Array, biases: Option<&Array>, scheme: &Scheme) -> Result<Array> {
-    let own_type = c::mlx_optional_dtype { value: 0, has_value: false };
-    // SAFETY: rule 2 of this file; the mode is a C string of static life.
-    array(|result, stream| unsafe {
-        c::mlx_dequantize(
-            result,
-            w.as_ptr(),
-            scales.as_ptr(),
-            or_none(biases),
-            some_int(scheme.group_size),
-            some_int(scheme.bits),
-            mode_name(scheme.mode).as_ptr(),
-            none(),
-            own_type,
-            stream,
-        )
-    })
 }
 
 /// Rows (entries of the first axis) of `a` by index.

@@ -6,25 +6,33 @@
 //! 2. What a slot sampled last is `pending` until a later segment of that slot feeds or reads it.
 //! 3. MLX's buffer cache is emptied only while nothing is in flight: doing it under a running command buffer is a part
 //!    of a known way to bring macOS down (mlx issue 3186). The wired limit is never touched, for the same reason.
+//! 4. A cache has one owner: a slot or a snapshot. It is moved from one to the other. A copy of it is computed before anyone
+//!    goes on, so no buffer has two readers, and the owner's next token is written in place.
 
 use std::{cell::OnceCell, collections::HashMap, path::Path, rc::Rc};
 
 use hearth_core::{
     Error, Result,
     model::ModelFacts,
-    runner::{Feed, Runner, Sampled, Segment, SlotId},
+    runner::{Cuts, Feed, Resume, Runner, Sampled, Segment, SlotId, Snapshot, SnapshotId, Source, Tensor},
     sampling::SamplingParams,
 };
 
 use crate::{
     batch::{Batch, Chunk, Wanted},
-    cache::SequenceCache,
+    cache::{self, SequenceCache},
     config::Config,
+    layout::Layout,
     models::{self, Model},
     ops::{self, Array, Dtype},
     sampler::{self, Drawn, SamplerState},
     weights::Weights,
 };
+use lanes::{Lanes, input_ids, lanes};
+use shelf::Shelf;
+
+mod lanes;
+mod shelf;
 
 /// Steps after which the buffer cache is emptied, besides after prompts' chunks.
 const CLEAR_EVERY: u64 = 256;
@@ -41,13 +49,17 @@ const COPY_AT_MOST: usize = 64 << 20;
 pub struct LoadOptions {
     /// Tokens that prompt and answer may hold together, where that is to be less than the model allows.
     pub context: Option<usize>,
+    /// Bits of a number in the KV caches, 4 or 8; they are as the model computes them where this is not said.
+    pub kv_bits: Option<u8>,
 }
 
 /// A text model on MLX. Lives and dies on the thread that loaded it.
 pub struct MlxRunner {
     facts: ModelFacts,
     model: Box<dyn Model>,
+    layout: Layout,
     slots: HashMap<SlotId, Slot>,
+    shelf: Shelf,
     steps: u64,
     on_cpu: bool,
     /// Whether the buffer cache is to be emptied as soon as nothing is in flight.
@@ -59,6 +71,8 @@ struct Slot {
     cache: SequenceCache,
     sampler: SamplerState,
     pending: Option<Pending>,
+    /// Whether a step failed, so that nobody knows what the cache holds.
+    broken: bool,
 }
 
 /// A token on its way: a row of what a step drew.
@@ -74,21 +88,6 @@ struct Step {
     tokens: OnceCell<Vec<Sampled>>,
 }
 
-/// The slots of a step by what happens to them.
-#[derive(Default)]
-struct Lanes<'a> {
-    rows: Vec<&'a mut SequenceCache>,
-    chunks: Vec<Chunk<'a>>,
-    /// The rows' tokens, in the rows' order.
-    row_tokens: Vec<&'a Pending>,
-    /// The chunks' tokens, end to end.
-    chunk_tokens: Vec<u32>,
-    /// Who gets a token: the rows, then the finished prompts.
-    samplers: Vec<&'a mut SamplerState>,
-    /// Where it is put.
-    pending: Vec<&'a mut Option<Pending>>,
-}
-
 /// Loads the model folder `dir`. All of the runner's life happens on the calling thread.
 pub fn load(dir: &Path, options: LoadOptions) -> Result<MlxRunner> {
     let on_cpu = ops::on_cpu();
@@ -98,15 +97,20 @@ pub fn load(dir: &Path, options: LoadOptions) -> Result<MlxRunner> {
     let config = Config::from_dir(dir)?;
     let weights = Weights::open(dir, &config)?;
     let model = models::load(&config, &weights)?;
+    let weight_bytes = weights.finish()?;
+    let layout = Layout::of(&*model, options.kv_bits, dir)?;
+    let context_length = options.context.map_or(config.context_length, |context| context.min(config.context_length));
     let facts = ModelFacts {
         model_type: config.model_type,
-        context_length: options.context.map_or(config.context_length, |context| context.min(config.context_length)),
+        context_length,
         vocab_size: config.vocab_size,
         eos_token_ids: config.eos_token_ids,
         sampling: config.sampling,
-        weight_bytes: weights.finish()?,
+        weight_bytes,
+        cache: layout.facts(dir, weights.files(), context_length)?,
     };
-    Ok(MlxRunner { facts, model, slots: HashMap::new(), steps: 0, on_cpu, clear_due: false })
+    let (slots, shelf) = (HashMap::new(), Shelf::default());
+    Ok(MlxRunner { facts, model, layout, slots, shelf, steps: 0, on_cpu, clear_due: false })
 }
 
 impl Runner for MlxRunner {
@@ -114,12 +118,17 @@ impl Runner for MlxRunner {
         &self.facts
     }
 
-    fn open(&mut self, slot: SlotId, params: &SamplingParams) -> Result<()> {
+    fn open(&mut self, slot: SlotId, params: &SamplingParams, from: Option<Resume<'_>>) -> Result<()> {
         if self.slots.contains_key(&slot) {
             return Err(Error::internal(format!("slot {slot} is open already")));
         }
-        let sampler = SamplerState::new(params, self.facts.vocab_size);
-        self.slots.insert(slot, Slot { cache: self.model.cache(), sampler, pending: None });
+        let cache = match from {
+            Some(from) => self.resume(from)?,
+            None => self.layout.cache(),
+        };
+        let mut sampler = SamplerState::new(params, self.facts.vocab_size);
+        sampler.feed_prompt(from.map_or(&[], |from| from.tokens));
+        self.slots.insert(slot, Slot { cache, sampler, pending: None, broken: false });
         Ok(())
     }
 
@@ -127,22 +136,52 @@ impl Runner for MlxRunner {
     fn step(&mut self, batch: &mut [Segment<'_>]) -> Result<()> {
         self.check(batch)?;
         let before: Vec<Option<Pending>> = batch.iter().map(|segment| self.take_pending(segment)).collect();
-        self.queue(batch, &before)?;
-        for (segment, pending) in batch.iter_mut().zip(&before) {
-            segment.sampled = pending.as_ref().map(Pending::read).transpose()?;
-        }
+        self.advance(batch, &before).inspect_err(|_| self.give_up(batch))?;
         self.steps += 1;
         // Not now: waiting for this step's own work would hold back the tokens that have just been read.
         self.clear_due |= self.steps.is_multiple_of(CLEAR_EVERY) || batch.iter().any(is_prompt);
         Ok(())
     }
 
+    fn mark(&mut self, slot: SlotId) -> Result<()> {
+        self.sound(slot)?;
+        let kinds = self.layout.kinds();
+        self.slots.get_mut(&slot).map_or(Ok(()), |slot| slot.cache.mark(kinds))
+    }
+
+    fn cuts(&self, slot: SlotId) -> Result<Cuts> {
+        Ok(self.sound(slot)?.cache.cuts())
+    }
+
+    /// After an error the slot is free.
+    fn keep(&mut self, slot: SlotId) -> Result<Snapshot> {
+        let checked = self.sound(slot).map(|_| ());
+        let ended = self.slots.remove(&slot);
+        self.tidy(false);
+        checked?;
+        let ended = ended.ok_or_else(|| not_open(slot))?;
+        Ok(self.shelf.put(ended.cache))
+    }
+
     fn close(&mut self, slot: SlotId) {
         self.slots.remove(&slot);
-        if self.slots.is_empty() {
-            // Nobody is left who could be told of an error; the next step would meet it again.
-            let _ = ops::synchronize().and_then(|()| ops::clear_cache());
+        self.tidy(false);
+    }
+
+    fn forget(&mut self, id: SnapshotId) {
+        if self.shelf.take(id).is_ok() {
+            self.tidy(true);
         }
+    }
+
+    fn export(&mut self, id: SnapshotId) -> Result<Vec<Tensor>> {
+        let tensors = cache::export(self.shelf.get(id)?, self.layout.forms());
+        self.tidy(true);
+        tensors
+    }
+
+    fn import(&mut self, tensors: Vec<Tensor>) -> Result<Snapshot> {
+        Ok(self.shelf.put(cache::import(self.layout.forms(), tensors)?))
     }
 }
 
@@ -150,23 +189,66 @@ impl MlxRunner {
     /// The logits of every position of `tokens`, `[tokens, vocabulary]` row by row, in float32; the tokens are fed `chunk`
     /// at a time. What a sampler sees, for those who compare models rather than talk to them.
     pub fn logits(&mut self, tokens: &[u32], chunk: usize) -> Result<Vec<f32>> {
-        let mut cache = self.model.cache();
+        let mut cache = self.layout.cache();
         let mut logits = Vec::new();
         for tokens in tokens.chunks(chunk.max(1)) {
             self.check_tokens(tokens)?;
             let chunk = Chunk { cache: &mut cache, len: tokens.len() as i32, wanted: Wanted::Everything };
-            let mut batch = Batch::new(Vec::new(), vec![chunk], self.model.layers());
+            let mut batch = Batch::new(Vec::new(), vec![chunk], self.layout.layers());
             let found = self.model.forward(&token_array(tokens), &mut batch)?;
             logits.extend(ops::to_vec::<f32>(&ops::astype(&found, Dtype::Float32)?)?);
         }
         Ok(logits)
     }
 
+    /// The cache that a sequence begins with. What was to be taken over is gone afterwards, whatever comes of it.
+    fn resume(&mut self, from: Resume<'_>) -> Result<SequenceCache> {
+        let len = from.tokens.len();
+        match from.from {
+            Source::Take(id) => {
+                let taken = self.shelf.take(id)?;
+                let bytes = taken.bytes();
+                let cut = self.check_tokens(from.tokens).and_then(|()| taken.cut(len));
+                if cut.as_ref().map_or(0, SequenceCache::bytes) < bytes {
+                    self.tidy(true);
+                }
+                cut
+            }
+            Source::Copy(id) => self.check_tokens(from.tokens).and_then(|()| self.shelf.get(id)?.copy(len)),
+            Source::Branch(slot) => self.check_tokens(from.tokens).and_then(|()| self.sound(slot)?.cache.copy(len)),
+        }
+    }
+
+    /// The slot, if its cache holds what it should.
+    fn sound(&self, slot: SlotId) -> Result<&Slot> {
+        let found = self.slots.get(&slot).ok_or_else(|| not_open(slot))?;
+        if found.broken || !found.cache.is_whole() { Err(broken(slot)) } else { Ok(found) }
+    }
+
+    /// After a step that failed: its slots can only be closed.
+    fn give_up(&mut self, batch: &[Segment<'_>]) {
+        for segment in batch {
+            if let Some(slot) = self.slots.get_mut(&segment.slot) {
+                slot.broken = true;
+            }
+        }
+    }
+
+    /// Gives freed buffers back: at once where nothing runs, else, where many were freed, at the next step.
+    fn tidy(&mut self, many: bool) {
+        self.clear_due |= many;
+        if self.slots.is_empty() {
+            // Nobody is left who could be told of an error; the next step would meet it again.
+            let _ = ops::synchronize().and_then(|()| ops::clear_cache());
+            self.clear_due = false;
+        }
+    }
+
     /// Refuses a batch that would read outside the model's tables, or that the engine cannot have meant.
     fn check(&self, batch: &[Segment<'_>]) -> Result<()> {
         for (place, segment) in batch.iter().enumerate() {
             let id = segment.slot;
-            let slot = self.slots.get(&id).ok_or_else(|| Error::internal(format!("slot {id} is not open")))?;
+            let slot = self.slots.get(&id).ok_or_else(|| not_open(id))?;
             if batch[..place].iter().any(|other| other.slot == id) {
                 return Err(Error::internal(format!("slot {id} is in the batch twice")));
             }
@@ -199,6 +281,15 @@ impl MlxRunner {
         }
     }
 
+    /// Queues a step's work, then reads what the one before it drew.
+    fn advance(&mut self, batch: &mut [Segment<'_>], before: &[Option<Pending>]) -> Result<()> {
+        self.queue(batch, before)?;
+        for (segment, pending) in batch.iter_mut().zip(before) {
+            segment.sampled = pending.as_ref().map(Pending::read).transpose()?;
+        }
+        Ok(())
+    }
+
     /// Builds the forward pass of all segments and hands it to the device.
     fn queue(&mut self, batch: &[Segment<'_>], before: &[Option<Pending>]) -> Result<()> {
         let Lanes { rows, chunks, row_tokens, chunk_tokens, mut samplers, pending } =
@@ -207,7 +298,7 @@ impl MlxRunner {
             return Ok(());
         }
         let ids = input_ids(&row_tokens, &chunk_tokens)?;
-        let mut batch = Batch::new(rows, chunks, self.model.layers());
+        let mut batch = Batch::new(rows, chunks, self.layout.layers());
         let logits = self.model.forward(&ids, &mut batch)?;
         let drawn = (!samplers.is_empty()).then(|| sampler::sample(&logits, &mut samplers)).transpose()?;
         drop(logits);
@@ -241,59 +332,16 @@ impl Pending {
     }
 }
 
+fn not_open(slot: SlotId) -> Error {
+    Error::internal(format!("slot {slot} is not open"))
+}
+
+fn broken(slot: SlotId) -> Error {
+    Error::internal(format!("the cache of slot {slot} is not known after a step that failed"))
+}
+
 fn is_prompt(segment: &Segment<'_>) -> bool {
     matches!(segment.feed, Feed::Prompt { .. })
-}
-
-/// Sorts a batch's slots into lanes: those that decode, then prompts' chunks, each in the batch's order.
-fn lanes<'a>(slots: &'a mut HashMap<SlotId, Slot>, batch: &[Segment<'_>], before: &'a [Option<Pending>]) -> Lanes<'a> {
-    let place = |id: &SlotId| batch.iter().position(|segment| segment.slot == *id);
-    let mut active: Vec<_> = slots.iter_mut().filter_map(|(id, slot)| Some((place(id)?, slot))).collect();
-    active.sort_unstable_by_key(|(place, _)| (is_prompt(&batch[*place]), *place));
-    let mut lanes = Lanes::default();
-    for (place, slot) in active {
-        lanes.add(slot, batch[place].feed, before[place].as_ref());
-    }
-    lanes
-}
-
-impl<'a> Lanes<'a> {
-    fn add(&mut self, slot: &'a mut Slot, feed: Feed<'_>, before: Option<&'a Pending>) {
-        let sampled = match feed {
-            Feed::Last => false,
-            Feed::Sampled => {
-                self.rows.push(&mut slot.cache);
-                self.row_tokens.extend(before);
-                true
-            }
-            Feed::Prompt { tokens, last } => {
-                slot.sampler.feed_prompt(tokens);
-                let wanted = if last { Wanted::Last } else { Wanted::Nothing };
-                self.chunks.push(Chunk { cache: &mut slot.cache, len: tokens.len() as i32, wanted });
-                self.chunk_tokens.extend(tokens);
-                last
-            }
-        };
-        if sampled {
-            self.samplers.push(&mut slot.sampler);
-            self.pending.push(&mut slot.pending);
-        }
-    }
-}
-
-/// The ids of a batch's tokens: the rows' lazy ones, then the chunks'.
-fn input_ids(rows: &[&Pending], chunks: &[u32]) -> Result<Array> {
-    let mut parts = Vec::new();
-    for group in rows.chunk_by(|a, b| Rc::ptr_eq(&a.step, &b.step)) {
-        let tokens = &group[0].step.drawn.tokens;
-        let places: Vec<u32> = group.iter().map(|pending| pending.row as u32).collect();
-        let all = places.iter().copied().eq(0..tokens.dim(0) as u32);
-        parts.push(if all { tokens.clone() } else { ops::take_rows(tokens, &token_array(&places))? });
-    }
-    if !chunks.is_empty() {
-        parts.push(token_array(chunks));
-    }
-    if let [only] = parts.as_slice() { Ok(only.clone()) } else { ops::concatenate(&parts, 0) }
 }
 
 fn token_array(tokens: &[u32]) -> Array {

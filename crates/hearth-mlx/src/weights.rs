@@ -69,6 +69,11 @@ impl Weights {
         Self { checkpoint: Rc::clone(&self.checkpoint), prefix: format!("{}.", self.path(name)) }
     }
 
+    /// The checkpoint's files.
+    pub(crate) fn files(&self) -> &[SafetensorsFile] {
+        &self.checkpoint.files
+    }
+
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
         self.checkpoint.places.contains_key(&self.path(name))

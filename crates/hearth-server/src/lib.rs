@@ -12,7 +12,9 @@ mod guard;
 mod health;
 mod log;
 mod openai;
+mod report;
 mod serve;
+mod sessions;
 mod sse;
 mod state;
 
@@ -32,6 +34,7 @@ pub use state::{Protocol, Protocols, ServerOptions};
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let state = AppState { engine, options: Arc::new(options) };
     let mut router = Router::new().route("/health", get(health::health)).route("/healthz", get(health::healthz));
+    router = router.merge(session_routes()).nest("/v1", session_routes());
     if state.options.protocols.contains(Protocol::OpenAi) {
         router = router.merge(openai_routes()).nest("/v1", openai_routes());
     }
@@ -43,6 +46,13 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
         .layer(middleware::from_fn(error::shape))
         .layer(middleware::from_fn(log::requests))
         .with_state(state)
+}
+
+fn session_routes() -> Router<AppState> {
+    Router::new()
+        .route("/sessions", get(sessions::routes::list))
+        .route("/sessions/{id}", get(sessions::routes::retrieve).delete(sessions::routes::delete))
+        .route("/sessions/{id}/fork", post(sessions::routes::fork))
 }
 
 fn openai_routes() -> Router<AppState> {

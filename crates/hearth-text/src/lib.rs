@@ -12,7 +12,7 @@ pub mod tokenizer;
 
 pub use detokenizer::Detokenizer;
 pub use parser::OutputParser;
-pub use prompt::{Prompt, prompt};
+pub use prompt::{Prompt, history, prompt};
 pub use stop::{StopMatcher, StopOutcome};
 pub use template::{ChatTemplate, LocalTime};
-pub use tokenizer::{SpecialTokens, Tokenizer};
+pub use tokenizer::{Encoded, SpecialTokens, TextPiece, Tokenizer};

@@ -4,7 +4,9 @@
 //! its own. As a model runs in a child process of the same executable, such a program must hand over to [`cli::main`] when
 //! its first argument is `worker`.
 
+mod cache_dir;
 pub mod cli;
+mod disk;
 mod ember;
 mod limits;
 pub mod logging;
@@ -13,6 +15,8 @@ mod paths;
 pub mod port;
 pub mod settings;
 mod supervisor;
+mod verdicts;
+mod verify;
 
 pub use settings::Settings;
 pub use supervisor::{Ready, engine, serve};

@@ -24,6 +24,20 @@ pub(crate) fn data_dir(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf
     dir.context("there is no place for Hearth's data: set HEARTH_HOME (or HOME) to a folder")
 }
 
+/// What Hearth keeps to be faster, and can do without: `HEARTH_HOME/cache`, else the system's place for such things.
+pub(crate) fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let system = || {
+        if cfg!(target_os = "macos") {
+            return Some(PathBuf::from(env("HOME")?).join("Library/Caches/Hearth"));
+        }
+        let absolute = env("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let caches = absolute.or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache")))?;
+        Some(caches.join("hearth"))
+    };
+    let dir = env("HEARTH_HOME").map(|home| PathBuf::from(home).join("cache")).or_else(system);
+    dir.context("there is no place for Hearth's cache: set --cache-dir (or HOME) to a folder, or --cache-disk to 0")
+}
+
 /// Where Hugging Face's own tools keep what they download.
 pub(crate) fn hub_cache(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(cache) = env("HF_HUB_CACHE") {
@@ -47,6 +61,17 @@ mod tests {
         assert_eq!(data_dir(env(&variables)).unwrap(), PathBuf::from("/a"));
         let system = if cfg!(target_os = "macos") { "/c/Library/Application Support/Hearth" } else { "/b/hearth" };
         assert_eq!(data_dir(env(&variables[1..])).unwrap(), PathBuf::from(system));
+    }
+
+    #[test]
+    fn the_cache_has_a_place_of_its_own() {
+        let variables = [("HEARTH_HOME", "/a"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/c")];
+        assert_eq!(cache_dir(env(&variables)).unwrap(), PathBuf::from("/a/cache"));
+        let system = if cfg!(target_os = "macos") { "/c/Library/Caches/Hearth" } else { "/b/hearth" };
+        assert_eq!(cache_dir(env(&variables[1..])).unwrap(), PathBuf::from(system));
+        let home = if cfg!(target_os = "macos") { "/c/Library/Caches/Hearth" } else { "/c/.cache/hearth" };
+        assert_eq!(cache_dir(env(&[("XDG_CACHE_HOME", "b"), variables[2]])).unwrap(), PathBuf::from(home));
+        assert!(cache_dir(env(&[])).unwrap_err().to_string().contains("--cache-dir"));
     }
 
     #[test]

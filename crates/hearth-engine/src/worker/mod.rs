@@ -10,7 +10,7 @@ use hearth_core::Result;
 
 use crate::engine::Placement;
 pub use process::run_on_stdio;
-pub use protocol::LoadRequest;
+pub use protocol::{CacheOptions, DiskOptions, LoadRequest};
 use protocol::{Command, Report};
 
 /// The engine's side of a worker. Dropping it ends the worker.

@@ -16,12 +16,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use super::protocol::{self, Command, LoadRequest, Report};
-use crate::device;
+use crate::device::{self, Message};
 
 /// How long a worker that has closed its output may take to end.
 const END: Duration = Duration::from_secs(5);
-/// How long a worker may live on when nobody listens any more.
-const ORPHANED: Duration = Duration::from_secs(5);
+/// How long a worker may live on when nobody listens any more: it saves its caches if it was told to end.
+const ORPHANED: Duration = Duration::from_secs(15);
 /// How much of its output is read at a time.
 const READ: usize = 16 << 10;
 
@@ -165,9 +165,10 @@ async fn forward_log(stderr: ChildStderr, pid: u32) {
 /// The child's side: takes commands from standard input and answers on standard output until either is closed.
 ///
 /// For the hidden `worker` subcommand of a program that starts itself with [`Placement::Process`](crate::Placement).
-/// `load` makes the runner, on the calling thread, which from then on is the device thread. If the input closes and the
-/// runner does not come to an end within five seconds, the process kills itself.
-pub fn run_on_stdio(load: impl FnOnce(&LoadRequest) -> Result<Box<dyn Runner>>) -> ExitCode {
+/// `load` makes the runner, on the calling thread, which from then on is the device thread; it may allow the model less
+/// than it was asked for. If the input closes and the runner does not come to an end within fifteen seconds, the process
+/// kills itself.
+pub fn run_on_stdio(load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner>>) -> ExitCode {
     match serve(load) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -177,20 +178,20 @@ pub fn run_on_stdio(load: impl FnOnce(&LoadRequest) -> Result<Box<dyn Runner>>) 
     }
 }
 
-fn serve(load: impl FnOnce(&LoadRequest) -> Result<Box<dyn Runner>>) -> Result<()> {
+fn serve(load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner>>) -> Result<()> {
     let mut output =
         take_stdout().map_err(|error| Error::internal(format!("Standard output is unusable: {error}.")))?;
-    let (sender, inbox) = channel();
+    let link = channel();
+    let sender = link.0.clone();
     std::thread::Builder::new()
         .name("hearth-commands".into())
         .spawn(move || {
             read_commands(io::stdin().lock(), &sender);
-            drop(sender);
             outlive_orphans();
         })
         .map_err(|error| Error::internal(format!("The worker's reader cannot be started: {error}.")))?;
     let mut buffer = Vec::new();
-    device::run(load, &inbox, &mut |report| protocol::write(&mut output, &report, &mut buffer))
+    device::run(load, &link, &mut |report| protocol::write(&mut output, &report, &mut buffer))
 }
 
 /// Standard output for frames alone: whatever else prints there, a library perhaps, goes to standard error.
@@ -200,15 +201,17 @@ fn take_stdout() -> io::Result<impl Write> {
     Ok(std::fs::File::from(output))
 }
 
-fn read_commands(input: impl Read, sender: &Sender<Result<Command>>) {
+fn read_commands(input: impl Read, sender: &Sender<Message>) {
     let mut input = BufReader::new(input);
     let mut buffer = Vec::new();
     while let Some(command) = protocol::read(&mut input, &mut buffer).transpose() {
         let last = command.is_err();
-        if sender.send(command).is_err() || last {
+        if sender.send(Message::Command(command)).is_err() || last {
             return;
         }
     }
+    // If nobody listens, the worker has ended by itself.
+    let _ = sender.send(Message::Closed);
 }
 
 /// The input is closed. If the device thread is caught in a load or a step that does not end, only force helps, and a

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use hearth_core::model::ModelFacts;
 use hearth_core::runner::Sampled;
-use hearth_core::task::Generate;
+use hearth_core::task::{Generate, Reuse, SessionKey};
 use hearth_core::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,30 @@ pub struct LoadRequest {
     pub context: Option<usize>,
     /// Sequences that may be open at a time.
     pub max_batch: usize,
+    /// What is kept of their caches.
+    pub cache: CacheOptions,
+}
+
+/// What a worker keeps of the caches of answers that have ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheOptions {
+    /// Bytes in memory; `None`: a quarter of what the weights leave, at least 512 MB. 0 keeps nothing.
+    pub memory: Option<u64>,
+    /// Files that outlive the worker.
+    pub disk: Option<DiskOptions>,
+    /// Bits of a cached number, 8 or 4; `None`: as the model computes it.
+    pub kv_bits: Option<u8>,
+    /// Bytes that weights, caches and scratch may take together; `None`: what the machine allows.
+    pub limit: Option<u64>,
+}
+
+/// Where caches lie on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskOptions {
+    /// The folder, of all models.
+    pub dir: PathBuf,
+    /// Bytes that all of its files may take together.
+    pub bytes: u64,
 }
 
 /// From engine to worker.
@@ -42,6 +66,8 @@ pub(crate) enum Command {
     },
     /// Unknown ids, as those of requests that have just ended, are ignored.
     Cancel(RequestId),
+    /// Forgets what a session has left behind, in memory and on disk.
+    Forget(SessionKey),
     /// Ends the worker; what still runs is dropped.
     Shutdown,
 }
@@ -60,6 +86,8 @@ pub(crate) enum Report {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Update {
     pub(crate) id: RequestId,
+    /// Set in the request's first update, when it gets its slot.
+    pub(crate) opened: Option<Box<Reuse>>,
     /// The next token of the answer.
     pub(crate) sampled: Option<Sampled>,
     /// Set in the request's last update.
@@ -158,9 +186,19 @@ mod tests {
             max_tokens: usize::MAX,
             stop_tokens: vec![2],
             sampling: SamplingParams { logit_bias: vec![(7, -100.0)], seed: Some(u64::MAX), ..Default::default() },
+            session: Some(u64::MAX),
+            takes_over: true,
         };
-        let load = LoadRequest { dir: "models/ember".into(), context: Some(512), max_batch: 32 };
-        vec![Command::Load(load), Command::Generate { id: 1, task }, Command::Cancel(u64::MAX), Command::Shutdown]
+        let disk = Some(DiskOptions { dir: "caches".into(), bytes: 10 << 30 });
+        let cache = CacheOptions { memory: Some(0), disk, kv_bits: Some(8), limit: None };
+        let load = LoadRequest { dir: "models/ember".into(), context: Some(512), max_batch: 32, cache };
+        vec![
+            Command::Load(load),
+            Command::Generate { id: 1, task },
+            Command::Cancel(u64::MAX),
+            Command::Forget(7),
+            Command::Shutdown,
+        ]
     }
 
     #[test]
@@ -181,8 +219,13 @@ mod tests {
     fn a_frame_is_taken_only_when_it_is_whole() {
         let logprobs = Logprobs { chosen: -0.5, top: vec![(3, -0.5), (4, -2.0)] };
         let updates = vec![
-            Update { id: 1, sampled: Some(Sampled { token: 3, logprobs: Some(logprobs) }), end: Some(End::Stop) },
-            Update { id: 2, sampled: None, end: Some(End::Failed(Box::new(Error::internal("no")))) },
+            Update {
+                id: 1,
+                opened: Some(Box::new(Reuse { matched: 900, shared: 1000, queue_ms: 0.5, ..Reuse::default() })),
+                sampled: Some(Sampled { token: 3, logprobs: Some(logprobs) }),
+                end: Some(End::Stop),
+            },
+            Update { id: 2, opened: None, sampled: None, end: Some(End::Failed(Box::new(Error::internal("no")))) },
         ];
         let report = Report::Step(updates);
         let mut frame = Vec::new();
@@ -201,8 +244,8 @@ mod tests {
             &[255, 255, 255, 255, 0], // 4 GiB announced
             &[1, 0, 0, 0, 99],        // no such message
             &[0, 0, 0, 0],            // empty
-            &[2, 0, 0, 0, 3, 3],      // more than the message
-            &[9, 0, 0, 0, 3],         // cut off in the payload
+            &[2, 0, 0, 0, 4, 4],      // more than the message
+            &[9, 0, 0, 0, 4],         // cut off in the payload
             &[9, 0],                  // cut off in the header
         ];
         for case in cases {

@@ -8,24 +8,35 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use super::protocol::{Command, Report};
-use crate::device;
+use crate::device::{self, Message};
 use crate::engine::Loader;
 
 /// The engine's side of the thread.
 pub(crate) struct Thread {
-    commands: Sender<Result<Command>>,
+    commands: Commands,
     /// Bounded by what the thread's requests may produce.
     reports: UnboundedReceiver<Result<Report>>,
 }
 
+/// The channel's end; dropping it ends the worker.
+struct Commands(Sender<Message>);
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        // If the thread has ended, it need not be told.
+        let _ = self.0.send(Message::Closed);
+    }
+}
+
 impl Thread {
     pub(crate) fn start(load: Loader) -> Result<Self> {
-        let (commands, inbox) = channel();
+        let link = channel();
+        let commands = Commands(link.0.clone());
         let (sender, reports) = unbounded_channel();
         let run = move || {
             let gone = |_| Error::internal("The engine does not listen any more.");
             let ended =
-                device::run(|request| load(request), &inbox, &mut |report| sender.send(Ok(report)).map_err(gone));
+                device::run(|request| load(request), &link, &mut |report| sender.send(Ok(report)).map_err(gone));
             if let Err(error) = ended {
                 // Nobody listens if the engine was dropped, and then nobody asks.
                 let _ = sender.send(Err(error));
@@ -40,7 +51,7 @@ impl Thread {
 
     pub(crate) fn send(&self, command: Command) {
         // If the thread has ended, so have the reports.
-        let _ = self.commands.send(Ok(command));
+        let _ = self.commands.0.send(Message::Command(Ok(command)));
     }
 
     pub(crate) async fn next(&mut self) -> Result<Report, String> {

@@ -41,7 +41,7 @@ pub(crate) fn whole(events: impl IntoIterator<Item = Event>) -> Whole {
             Event::Reasoning(text) => whole.reasoning += &text,
             Event::ToolCallStart { name, .. } => whole.calls.push((name, String::new())),
             Event::ToolCallArguments { index, fragment } => whole.calls[index].1 += &fragment,
-            Event::Finished { reason, usage } => whole.finished = Some((reason, usage)),
+            Event::Finished { reason, usage, .. } => whole.finished = Some((reason, usage)),
         }
     }
     whole

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::Model as Architecture;
 use crate::{
     batch::Batch,
-    cache::SequenceCache,
+    cache::LayerKind,
     config::Config,
     nn::{Embedding, Heads, Linear, Qkv, RmsNorm, RopeArgs, silu_glu},
     ops::{self, Array},
@@ -154,12 +154,8 @@ impl Architecture for Model {
         self.lm_head.as_ref().map_or_else(|| self.embed_tokens.as_linear(&h), |head| head.forward(&h))
     }
 
-    fn cache(&self) -> SequenceCache {
-        SequenceCache::new(self.windows.iter().copied())
-    }
-
-    fn layers(&self) -> usize {
-        self.layers.len()
+    fn caches(&self) -> Vec<LayerKind> {
+        self.windows.iter().copied().map(LayerKind::from).collect()
     }
 }
 

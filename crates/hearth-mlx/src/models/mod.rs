@@ -10,18 +10,15 @@ mod qwen3;
 
 use hearth_core::{Error, Result};
 
-use crate::{batch::Batch, cache::SequenceCache, config::Config, ops::Array, weights::Weights};
+use crate::{batch::Batch, cache::LayerKind, config::Config, ops::Array, weights::Weights};
 
 /// A text model: token ids in, logits out.
 pub trait Model {
     /// Logits `[wanted tokens, vocabulary]` of the batch's tokens, whose ids are `[tokens]`.
     fn forward(&self, ids: &Array, batch: &mut Batch<'_>) -> Result<Array>;
 
-    /// A new sequence's caches, one for each layer.
-    fn cache(&self) -> SequenceCache;
-
-    /// The number of layers.
-    fn layers(&self) -> usize;
+    /// What each layer remembers of a sequence.
+    fn caches(&self) -> Vec<LayerKind>;
 }
 
 type Load = fn(&Config, &Weights) -> Result<Box<dyn Model>>;

@@ -7,7 +7,7 @@ use crate::{
     quantization::Scheme,
 };
 
-/// A quantized `[out, in]` matrix.
+/// A quantized `[out, in]` matrix, or several of them, `[…, out, in]`.
 #[derive(Debug)]
 pub struct Quantized {
     /// `[out, in · bits / 32]`, u32.
@@ -23,7 +23,12 @@ pub struct Quantized {
 impl Quantized {
     /// `x · Wᵀ`.
     pub fn matmul(&self, x: &Array) -> Result<Array> {
-        ops::quantized_matmul(x, &self.weight, &self.scales, self.biases.as_ref(), &self.scheme)
+        ops::quantized_matmul(x, &self.weight, &self.scales, self.biases.as_ref(), &self.scheme, true)
+    }
+
+    /// `x · W`.
+    pub fn matmul_plain(&self, x: &Array) -> Result<Array> {
+        ops::quantized_matmul(x, &self.weight, &self.scales, self.biases.as_ref(), &self.scheme, false)
     }
 
     /// The rows at `indices`, as plain numbers.

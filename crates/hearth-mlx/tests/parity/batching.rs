@@ -39,7 +39,7 @@ fn play(runner: &mut MlxRunner, parts: &[Part], chunk: usize) -> Vec<Vec<u32>> {
             break;
         }
         for (slot, part) in (0..).zip(parts).filter(|(_, part)| part.joins == now) {
-            runner.open(slot, &part.params).expect("a free slot");
+            runner.open(slot, &part.params, None).expect("a free slot");
             fed.insert(slot, 0);
         }
         let feed = |(&slot, &fed): (&SlotId, &usize)| {

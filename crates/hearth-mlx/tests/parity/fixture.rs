@@ -77,7 +77,7 @@ pub(crate) fn step(runner: &mut MlxRunner, feeds: &[(SlotId, Feed<'_>)]) -> Vec<
 
 /// Opens a slot and feeds a prompt in chunks.
 pub(crate) fn start(runner: &mut MlxRunner, slot: SlotId, prompt: &[u32], chunk: usize, params: &SamplingParams) {
-    runner.open(slot, params).expect("a free slot");
+    runner.open(slot, params, None).expect("a free slot");
     let mut chunks = prompt.chunks(chunk).peekable();
     while let Some(tokens) = chunks.next() {
         let last = chunks.peek().is_none();

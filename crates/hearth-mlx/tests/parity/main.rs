@@ -5,5 +5,8 @@
 mod batching;
 mod fixture;
 mod models;
+mod packed;
 mod quantized;
+mod resume;
 mod seam;
+mod tiny;

@@ -73,7 +73,7 @@ fn mistakes_are_errors_and_harm_nobody() {
     let expected = Expected::of(NAME);
     let mut runner = load(NAME);
     start(&mut runner, 0, &expected.prompt, 64, &greedy());
-    runner.open(1, &greedy()).expect("a free slot");
+    runner.open(1, &greedy(), None).expect("a free slot");
     let outside = Feed::Prompt { tokens: &[1, 160], last: true };
     let cases: &[(&[(u32, Feed<'_>)], &str)] = &[
         (&[(5, Feed::Sampled)], "slot 5 is not open"),
@@ -87,7 +87,7 @@ fn mistakes_are_errors_and_harm_nobody() {
         let mut batch: Vec<_> = feeds.iter().map(|&(slot, feed)| Segment { slot, feed, sampled: None }).collect();
         assert_eq!(runner.step(&mut batch).expect_err(message).message, *message);
     }
-    let twice = runner.open(0, &greedy()).expect_err("an open slot");
+    let twice = runner.open(0, &greedy(), None).expect_err("an open slot");
     assert_eq!((twice.kind, twice.message.as_str()), (ErrorKind::Internal, "slot 0 is open already"));
     assert_eq!(token(&step(&mut runner, &[(0, Feed::Last)])[0]), expected.greedy[0]);
 }

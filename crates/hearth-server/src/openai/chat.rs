@@ -13,11 +13,11 @@ use std::{
 use axum::{
     body::Bytes,
     extract::State,
-    http::header,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, future, stream};
-use hearth_core::{Error, Result, event::Event};
+use hearth_core::{Error, Result};
 use hearth_engine::{ChatStream, Engine};
 
 use super::{
@@ -26,55 +26,52 @@ use super::{
     types::Head,
     whole,
 };
-use crate::{body::WholeBody, error::ApiError, sse, state::AppState};
+use crate::{body::WholeBody, error::ApiError, sessions, sse, state::AppState};
 
 /// Bodies from this size are read beside the threads that serve streams.
 const LARGE_BODY: usize = 256 << 10;
 
 /// Answers a conversation, at once or as a stream.
-pub(crate) async fn complete(State(state): State<AppState>, WholeBody(body): WholeBody) -> Result<Response, ApiError> {
-    let call = read(body).await?;
+pub(crate) async fn complete(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    WholeBody(body): WholeBody,
+) -> Result<Response, ApiError> {
+    let call = read(body, headers.get(sessions::HEADER).cloned()).await?;
     let head = head(state.engine.find(&call.request.model)?.id);
     let streamed = call.stream.then_some(call.include_usage);
-    let wanted = if call.parallel_calls { |_: &Event| true } else { is_no_second_call };
     let answers = start(&state.engine, call).await?;
     match streamed {
-        Some(include_usage) => stream(head, answers, wanted, include_usage, state.options.keep_alive).await,
-        None => Ok(whole(&head, answers, wanted).await?),
+        Some(include_usage) => stream(head, answers, include_usage, state.options.keep_alive).await,
+        None => Ok(whole(&head, answers).await?),
     }
 }
 
-async fn read(body: Bytes) -> Result<ChatCall> {
+async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
     if body.len() < LARGE_BODY {
-        return convert::chat_call(&body);
+        return convert::chat_call(&body, session.as_ref());
     }
-    let reading = tokio::task::spawn_blocking(move || convert::chat_call(&body));
+    let reading = tokio::task::spawn_blocking(move || convert::chat_call(&body, session.as_ref()));
     reading
         .await
         .unwrap_or_else(|_| Err(Error::internal("Reading the request met a fault of Hearth's own; the log says more.")))
 }
 
 /// Queues one answer per choice, each with a seed of its own.
+///
+/// One after the other, so that the worker finds the later prompts in the cache of the first; and none is read before
+/// all have begun, so that the first has the session until then: the others see what it saw, and do not write.
 async fn start(engine: &Engine, call: ChatCall) -> Result<Vec<ChatStream>> {
-    let with_seed = |(i, mut request): (u64, hearth_core::chat::ChatRequest)| {
+    let mut answers = Vec::with_capacity(call.choices);
+    for (i, mut request) in iter::zip(0.., iter::repeat_n(call.request, call.choices)) {
         request.sampling.seed = request.sampling.seed.map(|seed| seed.wrapping_add(i));
-        engine.chat(request)
-    };
-    let requests = iter::zip(0.., iter::repeat_n(call.request, call.choices));
-    future::try_join_all(requests.map(with_seed)).await
+        answers.push(engine.chat(request).await?);
+    }
+    Ok(answers)
 }
 
-/// Which events of an answer the client wants.
-type Wanted = fn(&Event) -> bool;
-
-/// For clients that take one call at a time: the model may write more, as nothing holds it back.
-fn is_no_second_call(event: &Event) -> bool {
-    !matches!(event, Event::ToolCallStart { index, .. } | Event::ToolCallArguments { index, .. } if *index > 0)
-}
-
-async fn whole(head: &Head, answers: Vec<ChatStream>, wanted: Wanted) -> Result<Response> {
-    let mut answers = future::try_join_all(answers.into_iter().map(ChatStream::collect)).await?;
-    answers.iter_mut().for_each(|events| events.retain(wanted));
+async fn whole(head: &Head, answers: Vec<ChatStream>) -> Result<Response> {
+    let answers = future::try_join_all(answers.into_iter().map(ChatStream::collect)).await?;
     let body = whole::completion(head, answers)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -84,15 +81,11 @@ async fn whole(head: &Head, answers: Vec<ChatStream>, wanted: Wanted) -> Result<
 async fn stream(
     head: Head,
     answers: Vec<ChatStream>,
-    wanted: Wanted,
     include_usage: bool,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
     let choices = answers.len();
-    let with_index = |(index, answer): (usize, ChatStream)| {
-        let answer = answer.filter(move |event| future::ready(event.as_ref().map_or(true, wanted)));
-        answer.map(move |event| (index, event)).boxed()
-    };
+    let with_index = |(index, answer): (usize, ChatStream)| answer.map(move |event| (index, event)).boxed();
     let mut answers = stream::select_all(answers.into_iter().enumerate().map(with_index));
     let first = tokio::time::timeout(keep_alive, answers.next()).await.ok().flatten();
     if let Some((_, Err(error))) = first {

@@ -1,13 +1,17 @@
 //! A chat request of OpenAI's: its body, checked field by field, becomes a `ChatRequest`.
 //!
 //! Every field of the schema is honoured, or refused by name; those that change nothing in the answer (`user`,
-//! `metadata`, …) are checked for their type alone. Fields that OpenAI does not know are ignored.
+//! `store`, …) are checked for their type alone. Fields that OpenAI does not know are ignored.
 
+use axum::http::HeaderValue;
 use hearth_core::{Error, Result, chat::ChatRequest, sampling::SamplingOverrides};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{content, tools};
-use crate::fields::{Fields, bounded, elements, parse, wrong};
+use crate::{
+    fields::{Fields, bounded, elements, parse, wrong},
+    sessions,
+};
 
 /// Answers to one request.
 const MAX_CHOICES: i64 = 8;
@@ -36,23 +40,20 @@ pub(super) struct ChatCall {
     pub(super) request: ChatRequest,
     /// How many answers, at least 1.
     pub(super) choices: usize,
-    /// Whether an answer may call more than one tool.
-    pub(super) parallel_calls: bool,
     pub(super) stream: bool,
     pub(super) include_usage: bool,
 }
 
-/// Reads the body of a chat request.
-pub(super) fn chat_call(body: &[u8]) -> Result<ChatCall> {
+/// Reads the body of a chat request, beside which a header may name its session.
+pub(super) fn chat_call(body: &[u8], session: Option<&HeaderValue>) -> Result<ChatCall> {
     let fields = Fields::of_body(body)?;
     refuse(&fields)?;
     check_idle_fields(&fields)?;
     let options = fields.object("stream_options")?;
     let include_usage = options.map(|options| options.boolean("include_usage")).transpose()?.flatten();
     Ok(ChatCall {
-        request: request(&fields)?,
+        request: ChatRequest { session: sessions::named(&fields, session)?, ..request(&fields)? },
         choices: fields.integer("n", 1..=MAX_CHOICES)?.unwrap_or(1) as usize,
-        parallel_calls: fields.boolean("parallel_tool_calls")?.unwrap_or(true),
         stream: fields.boolean("stream")?.unwrap_or(false),
         include_usage: include_usage.unwrap_or(false),
     })
@@ -64,11 +65,13 @@ fn request(fields: &Fields<'_>) -> Result<ChatRequest> {
         messages: content::messages(fields)?,
         tools: tools::tools(fields)?,
         tool_choice: tools::choice(fields)?,
+        one_call: fields.boolean("parallel_tool_calls")? == Some(false),
         documents: documents(fields)?,
         template_args: template_args(fields)?,
         sampling: sampling(fields)?,
         max_tokens: max_tokens(fields)?,
         stop: stop(fields)?,
+        session: None,
     })
 }
 
@@ -92,11 +95,10 @@ fn refuse(fields: &Fields<'_>) -> Result<()> {
 
 /// Fields that are no business of the model's: a wrong type is a mistake all the same.
 fn check_idle_fields(fields: &Fields<'_>) -> Result<()> {
-    for name in ["user", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"] {
+    for name in ["user", "service_tier", "safety_identifier", "prompt_cache_retention"] {
         fields.string(name)?;
     }
-    fields.boolean("store")?;
-    fields.object("metadata").map(|_| ())
+    fields.boolean("store").map(|_| ())
 }
 
 /// `max_tokens` in its old and its new name, which wins.

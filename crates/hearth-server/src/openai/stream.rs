@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::types::{
     CallDelta, Chunk, ChunkChoice, Delta, FunctionShape, Head, LogprobsShape, UsageShape, finish_reason, total,
 };
-use crate::error::ApiError;
+use crate::{error::ApiError, report::ReportShape};
 
 /// Room for some chunks, so that not each one asks for memory; `BytesMut` asks for as much again when it is used up.
 const BUFFER: usize = 4096;
@@ -52,13 +52,14 @@ impl Encoder {
     fn start(&mut self) -> Bytes {
         let delta = || Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
         for index in 0..self.usages.len() {
-            self.chunk(ChunkChoice { index, delta: delta(), logprobs: None, finish_reason: None });
+            self.chunk(ChunkChoice { index, delta: delta(), logprobs: None, finish_reason: None }, None);
         }
         self.take()
     }
 
     fn event(&mut self, index: usize, event: &Event) -> Bytes {
         let mut choice = ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason: None };
+        let mut hearth = None;
         match event {
             Event::Text { text, logprobs } => {
                 choice.delta.content = Some(text);
@@ -74,12 +75,13 @@ impl Encoder {
                 let function = FunctionShape { name: None, arguments: fragment };
                 choice.delta.tool_calls = Some([CallDelta { index: *index, id: None, kind: None, function }]);
             }
-            Event::Finished { reason, usage } => {
+            Event::Finished { reason, usage, report } => {
                 choice.finish_reason = Some(finish_reason(*reason));
                 self.usages[index] = Some(*usage);
+                hearth = (index == 0).then(|| ReportShape::of(report, usage));
             }
         }
-        self.chunk(choice);
+        self.chunk(choice, hearth);
         self.take()
     }
 
@@ -88,7 +90,7 @@ impl Encoder {
             return self.error(Error::internal("The answer ended without a reason."));
         };
         if self.include_usage {
-            self.write(&[], Some(Some(total(usages).into())));
+            self.write(&[], Some(Some(total(usages).into())), None);
         }
         self.buffer.extend_from_slice(b"data: [DONE]\n\n");
         self.take()
@@ -99,14 +101,19 @@ impl Encoder {
         self.take()
     }
 
-    fn chunk(&mut self, choice: ChunkChoice<'_>) {
-        self.write(&[choice], self.include_usage.then_some(None));
+    fn chunk(&mut self, choice: ChunkChoice<'_>, hearth: Option<ReportShape<'_>>) {
+        self.write(&[choice], self.include_usage.then_some(None), hearth);
     }
 
-    fn write(&mut self, choices: &[ChunkChoice<'_>], usage: Option<Option<UsageShape>>) {
+    fn write(
+        &mut self,
+        choices: &[ChunkChoice<'_>],
+        usage: Option<Option<UsageShape>>,
+        hearth: Option<ReportShape<'_>>,
+    ) {
         let Head { id, created, model } = &self.head;
         let object = "chat.completion.chunk";
-        frame(&mut self.buffer, &Chunk { id, object, created: *created, model, choices, usage });
+        frame(&mut self.buffer, &Chunk { id, object, created: *created, model, choices, usage, hearth });
     }
 
     fn take(&mut self) -> Bytes {

@@ -3,6 +3,8 @@
 use hearth_core::event::{FinishReason, TokenLogprob, Usage};
 use serde::{Serialize, Serializer};
 
+use crate::report::ReportShape;
+
 /// What all chunks of a stream, or a whole answer, say of themselves.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -20,6 +22,8 @@ pub(super) struct Completion<'a> {
     pub(super) model: &'a str,
     pub(super) choices: Vec<Choice<'a>>,
     pub(super) usage: UsageShape,
+    /// The first choice's.
+    pub(super) hearth: ReportShape<'a>,
 }
 
 #[derive(Serialize)]
@@ -69,6 +73,9 @@ pub(super) struct Chunk<'a> {
     /// Absent unless asked for; then null in every chunk but the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<UsageShape>>,
+    /// In the chunk alone that ends the first choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hearth: Option<ReportShape<'a>>,
 }
 
 #[derive(Serialize)]
@@ -128,19 +135,20 @@ impl From<Usage> for UsageShape {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
-            prompt_tokens_details: PromptDetails { cached_tokens: 0 },
+            prompt_tokens_details: PromptDetails { cached_tokens: usage.cached_tokens },
             completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning_tokens },
         }
     }
 }
 
-/// The usage of several answers to one prompt: the prompt counts once.
+/// The usage of several answers to one prompt: the prompt counts once, as the first answer found it.
 pub(super) fn total(usages: impl IntoIterator<Item = Usage>) -> Usage {
-    usages.into_iter().fold(Usage::default(), |sum, usage| Usage {
-        prompt_tokens: usage.prompt_tokens,
+    let add = |sum: Usage, usage: Usage| Usage {
         completion_tokens: sum.completion_tokens + usage.completion_tokens,
         reasoning_tokens: sum.reasoning_tokens + usage.reasoning_tokens,
-    })
+        ..sum
+    };
+    usages.into_iter().reduce(add).unwrap_or_default()
 }
 
 pub(super) fn finish_reason(reason: FinishReason) -> &'static str {

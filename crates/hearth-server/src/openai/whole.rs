@@ -6,17 +6,19 @@
 
 use hearth_core::{
     Error, Result,
-    event::{Event, FinishReason, TokenLogprob, Usage},
+    event::{AnswerReport, Event, FinishReason, TokenLogprob, Usage},
 };
 use serde::de::IgnoredAny;
 
 use super::types::{
     AnswerMessage, CallShape, Choice, Completion, FunctionShape, Head, LogprobsShape, finish_reason, total,
 };
+use crate::report::ReportShape;
 
 /// The answer's JSON; `answers` holds the events of each choice.
 pub(super) fn completion(head: &Head, answers: Vec<Vec<Event>>) -> Result<Vec<u8>> {
     let answers: Vec<_> = answers.into_iter().map(Answer::gather).collect::<Result<_>>()?;
+    let first = answers.first().ok_or_else(|| Error::internal("The answer has no choices."))?;
     let completion = Completion {
         id: &head.id,
         object: "chat.completion",
@@ -24,6 +26,7 @@ pub(super) fn completion(head: &Head, answers: Vec<Vec<Event>>) -> Result<Vec<u8
         model: &head.model,
         choices: answers.iter().enumerate().map(|(index, answer)| answer.choice(index)).collect(),
         usage: total(answers.iter().map(|answer| answer.usage)).into(),
+        hearth: ReportShape::of(&first.report, &first.usage),
     };
     serde_json::to_vec(&completion).map_err(|e| Error::internal(format!("The answer does not serialize: {e}.")))
 }
@@ -36,6 +39,7 @@ struct Answer {
     logprobs: Vec<TokenLogprob>,
     reason: FinishReason,
     usage: Usage,
+    report: Box<AnswerReport>,
 }
 
 struct Call {
@@ -46,11 +50,11 @@ struct Call {
 
 impl Answer {
     fn gather(events: Vec<Event>) -> Result<Self> {
-        let Some(Event::Finished { reason, usage }) = events.last().cloned() else {
+        let Some(Event::Finished { reason, usage, report }) = events.last().cloned() else {
             return Err(Error::internal("The answer ended without a reason."));
         };
         let (content, reasoning) = Default::default();
-        let mut answer = Self { content, reasoning, calls: Vec::new(), logprobs: Vec::new(), reason, usage };
+        let mut answer = Self { content, reasoning, calls: Vec::new(), logprobs: Vec::new(), reason, usage, report };
         events.into_iter().for_each(|event| answer.push(event));
         Ok(answer)
     }

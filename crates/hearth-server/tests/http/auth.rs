@@ -4,8 +4,16 @@ use hearth_engine::fake::FakeRunner;
 
 use crate::support::Setup;
 
-const PATHS: [(&str, &str); 5] =
-    [("GET", "/v1/models"), ("GET", "/models/x"), ("POST", "/v1/chat/completions"), ("GET", "/nothing"), ("GET", "/")];
+const PATHS: [(&str, &str); 8] = [
+    ("GET", "/v1/models"),
+    ("GET", "/models/x"),
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/sessions"),
+    ("DELETE", "/v1/sessions/s"),
+    ("POST", "/sessions/s/fork"),
+    ("GET", "/nothing"),
+    ("GET", "/"),
+];
 
 async fn with_key() -> crate::support::Server {
     let mut setup = Setup::new(|| FakeRunner::saying("hi"));

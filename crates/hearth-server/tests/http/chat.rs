@@ -127,10 +127,13 @@ async fn a_client_may_ask_for_one_call_at_a_time() {
         |place: &str| format!(r#"<tool_call>{{"name":"fetch_tide","arguments":{{"place":"{place}"}}}}</tool_call>"#);
     let text = call("Oban") + &call("Rhyl");
     for (parallel, count) in [("true", 2), ("null", 2), ("false", 1)] {
-        let more = format!(r#"{TOOLS},"parallel_tool_calls":{parallel}"#);
+        let more = format!(r#"{TOOLS},"parallel_tool_calls":{parallel},"session_id":"{parallel}""#);
         let (content, _, calls, reason) = whole(&server.chat(&echo(&text, &more)).await.json(), 0);
         assert_eq!((content.as_str(), calls.len(), reason), ("", count, json!("tool_calls")), "{parallel}");
         assert_eq!(calls[0].1, r#"{"place":"Oban"}"#);
+        let session = server.get(&format!("/v1/sessions/{parallel}")).await.json();
+        let stored = session["messages"][1]["tool_calls"].as_array().map(Vec::len);
+        assert_eq!(stored, Some(count), "what the client saw is what was said: {session}");
         let chunks = server.chat(&echo(&text, &format!(r#"{more},"stream":true"#))).await.chunks();
         assert_eq!(joined(&chunks, 0).2, calls, "{parallel}");
     }
@@ -171,6 +174,8 @@ async fn a_stream_has_the_headers_that_proxies_need() {
 #[tokio::test]
 async fn usage_comes_when_asked_for_and_last() {
     let server = saying("Hi").await;
+    // From the second time on, all but the prompt's last token is cached.
+    server.chat(&echo("x", "")).await.json();
     let plain = server.chat(&echo("x", "")).await.json()["usage"].clone();
     let chunks = server.chat(&echo("x", r#","stream":true,"stream_options":{"include_usage":true}"#)).await.chunks();
     let (last, others) = chunks.split_last().expect("chunks");
@@ -244,6 +249,18 @@ async fn a_failure_before_the_first_token_keeps_its_status() {
     for stream in ["", r#","stream":true"#] {
         let answer = server.chat(&echo("x", stream)).await;
         assert_eq!((answer.status, &answer.json()["error"]["type"]), (500, &json!("server_error")), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn memory_that_others_hold_is_a_503_with_a_time_to_come_back() {
+    let full = || Err(Error::new(ErrorKind::OutOfMemory, "It needs 3 GB, and 1 GB is free."));
+    let server = Setup::new(move || FakeRunner::saying("hi").before_step(move |_, _| full())).start().await;
+    for stream in ["", r#","stream":true"#] {
+        let answer = server.chat(&echo("x", stream)).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}");
+        assert_eq!(answer.json()["error"]["code"], "out_of_memory");
+        assert_eq!(answer.error(), "It needs 3 GB, and 1 GB is free.");
     }
 }
 

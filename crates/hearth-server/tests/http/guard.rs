@@ -4,13 +4,17 @@ use hearth_engine::fake::FakeRunner;
 
 use crate::support::{Server, Setup, request, saying};
 
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 11] = [
     ("GET", "/health"),
     ("GET", "/healthz"),
     ("GET", "/v1/models"),
     ("GET", "/models/test-model"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/chat/completions"),
+    ("GET", "/v1/sessions"),
+    ("GET", "/v1/sessions/s"),
+    ("DELETE", "/sessions/s"),
+    ("POST", "/v1/sessions/s/fork"),
     ("GET", "/nothing"),
 ];
 

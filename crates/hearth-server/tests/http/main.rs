@@ -6,4 +6,5 @@ mod chat;
 mod connections;
 mod guard;
 mod paths;
+mod sessions;
 mod support;

@@ -15,6 +15,17 @@ const MAX_BYTES: u64 = 256 << 20;
 const PROBES: [&str; 5] =
     ["Hello, world!", "  a\n\n\tb 1234567890 ", "naïve 日本語 عربى", "👩‍👩‍👧 e\u{301}", "\u{0}\u{fffd}"];
 
+/// Texts with two of a tokenizer's added tokens in places where it matters how a text is cut.
+pub(super) fn tricky(a: &str, b: &str) -> [String; 4] {
+    let half: String = a.chars().take(a.chars().count() / 2).collect();
+    [
+        format!("{a}{b}{a}"),
+        format!(" x{a} y \n{b}\n\n z {half}{b}s"),
+        format!("e{a}\u{301}é {b}{b}  日{a}\t"),
+        format!("'{a}'s 12{b}34 {half}"),
+    ]
+}
+
 /// Reads and tries out the tokenizer at `path`.
 pub(super) fn tokenizer(path: &Path) -> Result<Tokenizer> {
     let bytes = read_file(path)?;

@@ -5,11 +5,14 @@
 
 mod decoding;
 mod load;
+mod pieces;
 mod special;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hearth_core::{Error, Result};
 use tokenizers::AddedToken;
@@ -17,8 +20,13 @@ use tokenizers::AddedToken;
 use crate::parser::MARKERS;
 pub(crate) use decoding::{Decoding, Piece};
 pub(crate) use load::read_file;
+pub use pieces::TextPiece;
+use pieces::{Cutter, Memory};
 pub use special::SpecialTokens;
 pub(crate) use special::object;
+
+/// Added tokens with which cutting is tried out; a model may have thousands that are all alike.
+const MOST_TRIED: usize = 64;
 
 /// A loaded `tokenizer.json` with the special tokens that stand beside it.
 pub struct Tokenizer {
@@ -28,6 +36,19 @@ pub struct Tokenizer {
     added: HashSet<u32>,
     vocab_size: usize,
     special: SpecialTokens,
+    /// `None`: texts are encoded whole.
+    cutter: Option<Cutter>,
+    memory: Memory,
+    encoded: AtomicU64,
+}
+
+/// A text's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Their ids.
+    pub tokens: Vec<u32>,
+    /// The pieces in which the text was encoded, in order, at least one.
+    pub pieces: Vec<TextPiece>,
 }
 
 impl Tokenizer {
@@ -45,18 +66,72 @@ impl Tokenizer {
         let hidden = |token: &AddedToken| token.special && !MARKERS.contains(&token.content.as_str());
         let skipped = added.iter().filter(|(_, token)| hidden(token)).map(|(id, _)| *id).collect();
         let highest = inner.get_vocab(true).into_values().max();
-        Self {
+        let cutter = Cutter::new(added.values());
+        let mut tokenizer = Self {
             decoding: Decoding::of(inner.get_decoder()),
             skipped,
             added: added.into_keys().collect(),
             vocab_size: highest.map_or(0, |id| id as usize + 1),
             special,
             inner,
+            cutter,
+            memory: Memory::default(),
+            encoded: AtomicU64::new(0),
+        };
+        if !tokenizer.cuts_well() {
+            tokenizer.cutter = None;
         }
+        tokenizer
+    }
+
+    /// Whether texts encoded in pieces give the tokens that they give whole.
+    fn cuts_well(&self) -> bool {
+        let added = self.inner.get_added_tokens_decoder();
+        let mut added: Vec<_> = added.iter().collect();
+        added.sort_by_key(|(id, token)| (!token.special, **id));
+        let names: Vec<&str> = added.iter().map(|(_, token)| token.content.as_str()).take(MOST_TRIED).collect();
+        let texts = names.iter().zip(names.iter().rev()).flat_map(|(a, b)| load::tricky(a, b));
+        texts.into_iter().all(|text| match (self.encode(&text), self.encode_whole(&text)) {
+            (Ok(pieces), Ok(whole)) => pieces == whole,
+            (pieces, whole) => pieces.is_err() == whole.is_err(),
+        })
     }
 
     /// The text's tokens. Special tokens in the text are recognised; none are added, since templates write them.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encode_pieces(text)?.tokens)
+    }
+
+    /// As [`Self::encode`], and which piece of the text became which tokens. Pieces that were encoded lately cost no
+    /// more than finding them.
+    pub fn encode_pieces(&self, text: &str) -> Result<Encoded> {
+        let Some(cutter) = &self.cutter else {
+            return Ok(Encoded { tokens: self.encode_whole(text)?, pieces: vec![TextPiece::default()] });
+        };
+        let mut encoded = Encoded { tokens: Vec::new(), pieces: Vec::new() };
+        for (range, cut) in cutter.pieces(text) {
+            encoded.pieces.push(TextPiece { text: range.start, token: encoded.tokens.len(), cut });
+            encoded.tokens.extend_from_slice(&self.encode_piece(&text[range])?);
+        }
+        Ok(encoded)
+    }
+
+    /// Bytes of text that went through the model's tokenizer so far; those of pieces that were remembered did not.
+    pub fn encoded_bytes(&self) -> u64 {
+        self.encoded.load(Relaxed)
+    }
+
+    fn encode_piece(&self, piece: &str) -> Result<Arc<[u32]>> {
+        if let Some(tokens) = self.memory.get(piece) {
+            return Ok(tokens);
+        }
+        let tokens: Arc<[u32]> = self.encode_whole(piece)?.into();
+        self.memory.put(piece, tokens.clone());
+        Ok(tokens)
+    }
+
+    fn encode_whole(&self, text: &str) -> Result<Vec<u32>> {
+        self.encoded.fetch_add(text.len() as u64, Relaxed);
         match catch_unwind(AssertUnwindSafe(|| self.inner.encode_fast(text, false))) {
             Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
             Ok(Err(error)) => {

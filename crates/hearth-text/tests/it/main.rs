@@ -6,6 +6,7 @@ mod chain;
 mod limits;
 mod loading;
 mod parser;
+mod pieces;
 mod support;
 mod templates;
 mod tokenizers;

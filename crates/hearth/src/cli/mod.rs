@@ -1,11 +1,15 @@
 //! The command line: one file per command, each from its typed arguments to an exit code.
 
+mod cache;
+mod doctor;
 mod run;
 mod serve;
 mod worker;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
@@ -31,6 +35,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Ask a model one question and print its answer
     Run(run::Arguments),
+    /// Show what is kept on disk of earlier conversations, or remove it
+    Cache(cache::Arguments),
+    /// Look for faults: how Hearth is set up, and whether a model's cached answers are its answers
+    Doctor(doctor::Arguments),
     /// The process in which a server runs its model; it speaks over its standard input and output
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -41,6 +49,8 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => serve::main(arguments),
         Command::Run(arguments) => run::main(arguments),
+        Command::Cache(arguments) => cache::main(arguments),
+        Command::Doctor(arguments) => doctor::main(arguments),
         Command::Worker(arguments) => worker::main(arguments),
     }
 }
@@ -49,6 +59,17 @@ pub fn main() -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("ERROR: {error:#}");
     ExitCode::FAILURE
+}
+
+/// Text on standard output. Whoever read it may have left; nothing is wrong then.
+fn say(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use hearth_core::chat::{ChatRequest, Message, Role};
 use hearth_core::event::{Event, FinishReason};
 use hearth_core::sampling::SamplingOverrides;
-use hearth_engine::{ChatStream, Engine, EngineOptions};
+use hearth_engine::{CacheOptions, ChatStream, Engine, EngineOptions};
 
 use super::fail;
 use crate::logging::{self, LogFormat};
@@ -86,6 +86,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         max_batch: 1,
         context: arguments.context.map(Into::into),
         chat_template: arguments.chat_template.clone(),
+        // One question, and nothing after it.
+        cache: CacheOptions { memory: Some(0), ..CacheOptions::default() },
         ..EngineOptions::default()
     };
     let engine = supervisor::engine(&arguments.model, options, &logging.level)?;
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn thoughts_stay_out_of_the_answer() {
         let text = |text: &str| Event::Text { text: text.into(), logprobs: Vec::new() };
-        let end = |reason| Event::Finished { reason, usage: Usage::default() };
+        let end = |reason| Event::Finished { reason, usage: Usage::default(), report: Box::default() };
         let events = [Event::Reasoning("hm".into()), text("Pa"), text("ris"), end(FinishReason::Stop)];
         assert_eq!(printed(&events), ("Paris\n".into(), "hm\n".into()));
         let events = [text("Pa"), end(FinishReason::Length)];

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::fail;
-use crate::settings::{Options, Settings};
+use crate::settings::{self, Options, Settings};
 use crate::supervisor::{self, Ready};
 use crate::{limits, logging, port};
 
@@ -44,7 +44,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: Arguments) -> ExitCode {
-    match settings(arguments).and_then(serve) {
+    match read(arguments).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let taken = matches!(error.downcast_ref(), Some(port::BindError::Taken { .. }));
@@ -54,14 +54,16 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn settings(arguments: Arguments) -> Result<Settings> {
+fn read(arguments: Arguments) -> Result<Settings> {
     let named = Options { model: arguments.name, ..Options::default() };
     let file = arguments.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    named.or(arguments.options).or(file).try_into()
+    let options = named.or(arguments.options).or(file);
+    // What is said of the settings already goes to the log as it was asked for.
+    logging::init(&settings::logging(options.log_format, options.log_level.clone(), "info")?);
+    options.try_into()
 }
 
 fn serve(settings: Settings) -> Result<()> {
-    logging::init(&settings.logging);
     limits::raise_open_files();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the threads of the server")?;
     runtime.block_on(async {

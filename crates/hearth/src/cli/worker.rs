@@ -7,6 +7,8 @@ use hearth_core::runner::Runner;
 use hearth_engine::LoadRequest;
 
 use crate::logging;
+use crate::paths::{self, process_env};
+use crate::verdicts::Verdicts;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -19,7 +21,25 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     hearth_engine::worker::run_on_stdio(load)
 }
 
-fn load(request: &LoadRequest) -> hearth_core::Result<Box<dyn Runner>> {
-    let options = hearth_mlx::LoadOptions { context: request.context };
-    Ok(Box::new(hearth_mlx::load(&request.dir, options)?))
+fn load(request: &mut LoadRequest) -> hearth_core::Result<Box<dyn Runner>> {
+    let options = hearth_mlx::LoadOptions { context: request.context, kv_bits: request.cache.kv_bits };
+    let runner = hearth_mlx::load(&request.dir, options)?;
+    restrict(request, &runner.facts().cache.fingerprint);
+    Ok(Box::new(runner))
+}
+
+/// Switches off what the doctor has found wrong with this very model.
+fn restrict(request: &mut LoadRequest, fingerprint: &str) {
+    match paths::data_dir(process_env).and_then(|data| Verdicts::read(&data)) {
+        Ok(verdicts) => {
+            if let Some(verdict) = verdicts.of(fingerprint) {
+                let off = verdict.restrict(request);
+                tracing::warn!(
+                    "{}: {off}, as `hearth doctor` found wrong answers; another check may clear it",
+                    verdict.model
+                );
+            }
+        }
+        Err(error) => tracing::warn!("what `hearth doctor` found is not known: {error:#}"),
+    }
 }

@@ -3,7 +3,9 @@
 //! [`Options`] is what a person may say, wherever they say it: by a flag, else a `HEARTH_…` variable, else a line of
 //! the configuration file. [`Settings`] is what comes of it, complete and checked.
 
+pub(crate) mod cache;
 mod options;
+pub(crate) mod units;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,6 +18,7 @@ use crate::ember;
 use crate::logging::{self, Logging};
 
 pub use options::Options;
+pub use units::{KvBits, Size, Span};
 
 /// Everything that a server needs to know before it starts.
 #[derive(Debug, Clone)]
@@ -44,6 +47,7 @@ impl TryFrom<Options> for Settings {
     type Error = anyhow::Error;
 
     fn try_from(options: Options) -> Result<Self> {
+        let (cache, sessions) = cache::of(&options)?;
         let allowed_hosts = allowed_hosts(options.allowed_host, options.host.as_deref());
         let settings = Self {
             model: options.model.unwrap_or_else(|| ember::NAME.to_owned()),
@@ -58,6 +62,8 @@ impl TryFrom<Options> for Settings {
                 max_tokens: options.max_tokens.map(Into::into),
                 context: options.context.map(Into::into),
                 chat_template: options.chat_template,
+                cache,
+                sessions,
                 ..EngineOptions::default()
             },
             logging: logging(options.log_format, options.log_level, "info")?,

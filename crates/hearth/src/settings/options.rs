@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Deserialize;
 
+use super::units::{KvBits, Size, Span};
 use crate::logging::LogFormat;
 
 /// What may be set for a server. `None` leaves the choice to whoever is asked next.
@@ -32,6 +33,37 @@ pub struct Options {
     /// Answers that are generated at the same time; more wait in a queue [default: 32]
     #[arg(long, env = "HEARTH_MAX_BATCH", hide_env = true, value_name = "COUNT")]
     pub max_batch: Option<NonZeroUsize>,
+
+    /// Memory for the model, its caches and the work on them together, such as 12G [default: what the machine allows]
+    #[arg(long, env = "HEARTH_MEMORY", hide_env = true, value_name = "SIZE")]
+    pub memory: Option<Size>,
+
+    /// Memory for what was read in earlier requests, so that it is not read again; 0 keeps nothing [default: a quarter
+    /// of what the model leaves, at least 512M]
+    #[arg(long, env = "HEARTH_CACHE_MEMORY", hide_env = true, value_name = "SIZE", help_heading = "Cache")]
+    pub cache_memory: Option<Size>,
+
+    /// Room on disk for the same, and for sessions: it outlives the server; 0 writes nothing [default: 10G or a tenth of
+    /// the free disk, the smaller]
+    #[arg(long, env = "HEARTH_CACHE_DISK", hide_env = true, value_name = "SIZE", help_heading = "Cache")]
+    pub cache_disk: Option<Size>,
+
+    /// Folder for it [default: the system's folder for caches, or HEARTH_HOME/cache]
+    #[arg(long, env = "HEARTH_CACHE_DIR", hide_env = true, value_name = "DIR", help_heading = "Cache")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Store caches in 8 or 4 bits a number: longer conversations fit, answers may differ a little [default: as the
+    /// model computes]
+    #[arg(long, env = "HEARTH_KV_BITS", hide_env = true, value_name = "8|4", help_heading = "Cache")]
+    pub kv_bits: Option<KvBits>,
+
+    /// Conversations that are remembered for clients that name them (session_id) [default: 1000]
+    #[arg(long, env = "HEARTH_SESSIONS", hide_env = true, value_name = "COUNT", help_heading = "Cache")]
+    pub sessions: Option<NonZeroUsize>,
+
+    /// How long one is remembered after its last turn, such as 30s, 15m, 24h or 7d [default: 24h]
+    #[arg(long, env = "HEARTH_SESSION_TTL", hide_env = true, value_name = "TIME", help_heading = "Cache")]
+    pub session_ttl: Option<Span>,
 
     /// Address to listen on [default: 127.0.0.1, which only this machine can reach]
     #[arg(long, env = "HEARTH_HOST", hide_env = true, value_name = "ADDRESS", help_heading = "Network")]
@@ -104,6 +136,13 @@ impl Options {
             context: self.context.or(weaker.context),
             max_tokens: self.max_tokens.or(weaker.max_tokens),
             max_batch: self.max_batch.or(weaker.max_batch),
+            memory: self.memory.or(weaker.memory),
+            cache_memory: self.cache_memory.or(weaker.cache_memory),
+            cache_disk: self.cache_disk.or(weaker.cache_disk),
+            cache_dir: self.cache_dir.or(weaker.cache_dir),
+            kv_bits: self.kv_bits.or(weaker.kv_bits),
+            sessions: self.sessions.or(weaker.sessions),
+            session_ttl: self.session_ttl.or(weaker.session_ttl),
             host: self.host.or(weaker.host),
             port: self.port.or(weaker.port),
             protocols: self.protocols.or(weaker.protocols),
@@ -135,6 +174,13 @@ mod tests {
             context = 1
             max-tokens = 2
             max-batch = 3
+            memory = "12G"
+            cache-memory = 0
+            cache-disk = "1.5 GB"
+            cache-dir = "c"
+            kv-bits = 8
+            sessions = 5
+            session-ttl = "7d"
             host = "h"
             port = 4
             protocols = ["openai"]
@@ -166,6 +212,10 @@ mod tests {
             ("host = 'h'\n\nport = 'x'\n", "line 3, `port = 'x'`"),
             ("\n  max-tokens = 0", "line 2, `max-tokens = 0`"),
             ("port", "line 1, `port`"),
+            ("kv-bits = 5", "line 1, `kv-bits = 5`: `5` is not 8 or 4"),
+            ("session-ttl = '0s'", "`0s` is not a time"),
+            ("cache-disk = 'much'", "`much` is not a size"),
+            ("cache-disk = -1", "line 1, `cache-disk = -1`"),
             ("host = '\nport = 1", "line 1, `host = '`"),
             ("[a]\nb = 1", "`a`"),
         ];

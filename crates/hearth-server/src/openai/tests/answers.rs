@@ -3,7 +3,8 @@
 use futures_util::{FutureExt, StreamExt, stream};
 use hearth_core::{
     Error, ErrorKind, Result,
-    event::{Event, FinishReason, TokenLogprob, Usage},
+    event::{AnswerReport, Event, FinishReason, TokenLogprob, Usage},
+    task::CacheSource,
 };
 use serde_json::{Value, json};
 
@@ -18,8 +19,9 @@ fn text(text: &str) -> Event {
 }
 
 fn finished(reason: FinishReason) -> Event {
-    let usage = Usage { prompt_tokens: 11, completion_tokens: 5, reasoning_tokens: 2 };
-    Event::Finished { reason, usage }
+    let usage = Usage { prompt_tokens: 11, completion_tokens: 5, reasoning_tokens: 2, cached_tokens: 8 };
+    let report = AnswerReport { source: CacheSource::Memory, matched_tokens: 8, ..AnswerReport::default() };
+    Event::Finished { reason, usage, report: Box::new(report) }
 }
 
 /// An answer with everything in it.
@@ -124,11 +126,22 @@ fn a_whole_answer_has_openais_shape() {
         }],
         "usage": {
             "prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16,
-            "prompt_tokens_details": { "cached_tokens": 0 },
+            "prompt_tokens_details": { "cached_tokens": 8 },
             "completion_tokens_details": { "reasoning_tokens": 2 },
         },
+        "hearth": hearth(),
     });
     assert_eq!(answer, expected);
+}
+
+/// What Hearth says of [`finished`].
+fn hearth() -> Value {
+    let timings = json!({
+        "queue_ms": 0.0, "load_ms": 0.0, "restore_ms": 0.0, "prefill_ms": 0.0, "decode_ms": 0.0,
+        "prefill_tokens_per_second": null, "decode_tokens_per_second": null,
+    });
+    let cache = json!({ "source": "memory", "matched_tokens": 8, "miss": null });
+    json!({ "session": null, "cache": cache, "timings": timings })
 }
 
 fn start(index: usize, name: &str) -> Event {
@@ -193,10 +206,13 @@ fn every_chunk_keeps_the_rules() {
             assert_eq!((&chunk["created"], &chunk["model"]), (&json!(7), &json!("ember")));
             assert_eq!(chunk["choices"].as_array().map(Vec::len), Some(1));
             assert_eq!(chunk.get("usage"), include_usage.then_some(&Value::Null));
+            let last = !chunk["choices"][0]["finish_reason"].is_null();
+            assert_eq!(chunk.get("hearth"), last.then(hearth).as_ref(), "beside the finish reason alone");
         }
         let Some(usage) = usage else { continue };
         assert_eq!((&usage["id"], &usage["choices"]), (&json!("chatcmpl-1"), &json!([])));
         assert_eq!(usage["usage"], whole(vec![rich()])["usage"]);
+        assert_eq!(usage.get("hearth"), None);
     }
 }
 
@@ -213,6 +229,9 @@ fn choices_are_told_apart_by_their_index() {
         "the prompt counts once"
     );
     assert_eq!(joined(&chunks, 0)["message"]["content"], "a");
+    let told = chunks.iter().filter(|chunk| chunk.get("hearth").is_some());
+    let told: Vec<_> = told.map(|chunk| &chunk["choices"][0]["index"]).collect();
+    assert_eq!(told, [&json!(0)], "the first choice speaks for all");
     assert_eq!(
         joined(&chunks, 1),
         json!({ "message": { "role": "assistant", "content": "bB" }, "finish_reason": "stop" })
@@ -262,4 +281,21 @@ fn an_error_is_the_last_frame() {
     let frames = streamed(1, false, vec![(0, Ok(text("a")))]);
     assert!(frames.last().expect("frames").contains("ended without a reason"), "{frames:?}");
     assert!(whole::completion(&head(), vec![vec![text("a")]]).is_err());
+}
+
+/// The later choices find the prompt that the first one computed; the client is told what the first one found.
+#[test]
+fn several_choices_tell_of_the_first_ones_cache() {
+    let found = |cached_tokens| {
+        let usage = Usage { prompt_tokens: 11, completion_tokens: 5, reasoning_tokens: 0, cached_tokens };
+        let report = AnswerReport { matched_tokens: cached_tokens, ..AnswerReport::default() };
+        vec![text("a"), Event::Finished { reason: FinishReason::Stop, usage, report: Box::new(report) }]
+    };
+    let answer = whole(vec![found(3), found(10)]);
+    let usage = &answer["usage"];
+    assert_eq!(
+        (&usage["prompt_tokens_details"]["cached_tokens"], &usage["completion_tokens"]),
+        (&json!(3), &json!(10))
+    );
+    assert_eq!(answer["hearth"]["cache"]["matched_tokens"], 3);
 }

@@ -11,7 +11,7 @@ use crate::openai::convert::{ChatCall, chat_call};
 /// A minimal request with more fields.
 fn with(more: &str) -> Result<ChatCall, Error> {
     let comma = if more.is_empty() { "" } else { "," };
-    chat_call(format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{comma}{more}}}"#).as_bytes())
+    chat_call(format!(r#"{{"messages":[{{"role":"user","content":"Hi"}}]{comma}{more}}}"#).as_bytes(), None)
 }
 
 fn request(more: &str) -> ChatRequest {
@@ -20,7 +20,7 @@ fn request(more: &str) -> ChatRequest {
 
 /// A request of these messages.
 fn conversation(messages: &str) -> Result<ChatRequest, Error> {
-    chat_call(format!(r#"{{"messages":{messages}}}"#).as_bytes()).map(|call| call.request)
+    chat_call(format!(r#"{{"messages":{messages}}}"#).as_bytes(), None).map(|call| call.request)
 }
 
 #[test]
@@ -64,6 +64,8 @@ fn a_field_out_of_range_is_refused_by_name() {
         (r#""stream_options":{"include_usage":1}"#, "stream_options.include_usage", "true or false"),
         (r#""user":5"#, "user", "a string"),
         (r#""metadata":"x""#, "metadata", "an object"),
+        (r#""prompt_cache_key":5"#, "prompt_cache_key", "a string"),
+        (r#""session_id":{"any":"thing"}"#, "session_id", "a string"),
         (r#""store":"x""#, "store", "true or false"),
         (r#""parallel_tool_calls":1"#, "parallel_tool_calls", "true or false"),
         (r#""functions":[]"#, "functions", "functions is not supported: use tools"),
@@ -152,15 +154,17 @@ fn nulls_and_unknown_fields_mean_nothing() {
         "modalities",
         "audio",
         "metadata",
+        "session_id",
+        "prompt_cache_key",
         "chat_template_kwargs",
         "presence_penalty",
         "documents",
     ];
     let nulls: Vec<_> = names.iter().map(|name| format!(r#""{name}":null"#)).collect();
     let call = with(&nulls.join(",")).expect("nulls are nothing");
-    assert_eq!(call.request.sampling, Default::default());
-    assert_eq!((call.choices, call.parallel_calls, call.stream, call.include_usage), (1, true, false, false));
-    request(r#""session_id":{"any":"thing"},"guided":[[[]]],"cache_prompt":true"#);
+    assert_eq!((call.request.sampling, call.request.session), (Default::default(), None));
+    assert_eq!((call.choices, call.request.one_call, call.stream, call.include_usage), (1, false, false, false));
+    request(r#""session":{"any":"thing"},"guided":[[[]]],"cache_prompt":true"#);
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn sampling_and_limits_are_taken_over() {
         "max_tokens":5,"max_completion_tokens":6,"stop":["a","b"],"n":8,"stream":true,"stream_options":{"include_usage":true},
         "tool_choice":"none","parallel_tool_calls":false,"modalities":["text"],"response_format":{"type":"text"},"store":true,"documents":[{"text":"x"}]"#,
     );
-    let ChatCall { request, choices, parallel_calls, stream, include_usage } = call.expect("all of it is valid");
+    let ChatCall { request, choices, stream, include_usage } = call.expect("all of it is valid");
     let sampling = request.sampling;
     assert_eq!((sampling.temperature, sampling.top_p, sampling.top_k), (Some(0.0), Some(0.5), Some(0)));
     assert_eq!((sampling.min_p, sampling.repetition_penalty), (Some(0.1), Some(1.1)));
@@ -179,7 +183,7 @@ fn sampling_and_limits_are_taken_over() {
     assert_eq!((sampling.seed, sampling.logprobs), (Some(u64::MAX), Some(20)));
     assert_eq!(sampling.logit_bias, [(7, -100.0), (8, 0.5)]);
     assert_eq!((request.max_tokens, request.stop), (Some(6), vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!((choices, parallel_calls, stream, include_usage), (8, false, true, true));
+    assert_eq!((choices, request.one_call, stream, include_usage), (8, true, true, true));
     assert_eq!((request.model.as_str(), request.tool_choice), ("m", ToolChoice::None));
     assert_eq!(request.documents, [json!({ "text": "x" })]);
 }

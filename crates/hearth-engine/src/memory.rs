@@ -1,0 +1,188 @@
+//! How much memory sequences need, and how much there is. MLX ends the process when memory runs out, so it is reckoned
+//! before, from what the model's facts say.
+
+use hearth_core::model::{CacheFacts, ModelFacts};
+use hearth_core::runner::{MARK_EVERY, MOST_MARKS};
+use hearth_core::{Error, ErrorKind};
+
+use crate::pace::LARGEST_CHUNK;
+use crate::worker::protocol::CacheOptions;
+
+/// What is kept of ended sequences by default: a quarter of what the weights leave, but not less than this.
+const KEEP_AT_LEAST: u64 = 512 << 20;
+const KEEP_SHARE: u64 = 4;
+
+/// One sequence, as far as memory is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Tokens of its prompt.
+    pub(crate) prompt: usize,
+    /// Tokens in its cache.
+    pub(crate) held: usize,
+}
+
+impl Load {
+    /// Tokens that it may feed in one step: a small rest goes along with a whole chunk.
+    fn chunk(self) -> usize {
+        self.prompt.saturating_sub(self.held).clamp(1, LARGEST_CHUNK + LARGEST_CHUNK / 4)
+    }
+
+    fn length(self) -> usize {
+        self.prompt.max(self.held + 1)
+    }
+}
+
+/// The bytes that a worker may use beside its model.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    facts: CacheFacts,
+    /// `None`: not known, so nothing is refused.
+    free: Option<u64>,
+}
+
+impl Budget {
+    pub(crate) fn new(facts: &ModelFacts, options: &CacheOptions) -> Self {
+        let limit = options.limit.unwrap_or(facts.cache.memory_limit);
+        let free = (limit > 0).then(|| limit.saturating_sub(facts.weight_bytes));
+        Self { facts: facts.cache.clone(), free }
+    }
+
+    /// Bytes of ended sequences' caches that are kept in memory.
+    pub(crate) fn keep(&self, options: &CacheOptions) -> u64 {
+        options.memory.unwrap_or_else(|| (self.free.unwrap_or(0) / KEEP_SHARE).max(KEEP_AT_LEAST))
+    }
+
+    /// Bytes that running sequences need: their caches, with room to grow, and the scratch of their next step.
+    pub(crate) fn demand(&self, loads: impl Iterator<Item = Load>) -> u64 {
+        let (mut caches, mut prefill, mut decode) = (0, 0, 0);
+        for load in loads {
+            caches += self.cache(load);
+            let scratch = (load.chunk() * load.length()) as u64 * self.facts.scratch_bytes;
+            // A step's budget of prompt tokens is shared, so that two chunks do not need more than the larger alone.
+            if load.held < load.prompt { prefill = scratch.max(prefill) } else { decode += scratch }
+        }
+        caches + prefill + decode
+    }
+
+    /// How many of `bytes` are too many.
+    pub(crate) fn over(&self, bytes: u64) -> u64 {
+        self.free.map_or(0, |free| bytes.saturating_sub(free))
+    }
+
+    /// An error for a prompt that does not fit even alone.
+    pub(crate) fn refuse(&self, load: Load) -> Option<Error> {
+        let need = self.demand([load].into_iter());
+        let free = self.free.filter(|&free| need > free)?;
+        let message = format!(
+            "This prompt of {} tokens needs {} of memory, but the model leaves only {} of what it may use; shorten the \
+             conversation.",
+            load.prompt,
+            megabytes(need),
+            megabytes(free)
+        );
+        Some(Error::invalid("messages", message))
+    }
+
+    /// The error of a sequence that has to end because its cache cannot grow.
+    pub(crate) fn exhausted(&self, load: Load) -> Error {
+        let message = format!(
+            "After {} tokens the memory for caches is used up: {} beside the model. Try again when less is running.",
+            load.held,
+            megabytes(self.free.unwrap_or(0))
+        );
+        Error::new(ErrorKind::OutOfMemory, message)
+    }
+
+    /// The prompt and one step of growth, or what it has grown to.
+    fn cache(&self, load: Load) -> u64 {
+        let step = self.facts.step.max(1);
+        let tokens = load.length().max(load.prompt + step).next_multiple_of(step);
+        // Besides those of the prompt one of an earlier one's end, or that somebody asks for.
+        let marks = (load.prompt / MARK_EVERY + 2).min(MOST_MARKS) as u64;
+        self.facts.fixed_bytes + self.facts.mark_bytes * marks + self.facts.token_bytes * tokens as u64
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_core::sampling::SamplingOverrides;
+
+    use super::*;
+
+    fn budget(limit: Option<u64>, machine: u64) -> Budget {
+        let cache = CacheFacts {
+            token_bytes: 100,
+            fixed_bytes: 7,
+            step: 16,
+            scratch_bytes: 2,
+            memory_limit: machine,
+            ..CacheFacts::default()
+        };
+        let facts = ModelFacts {
+            model_type: "fake".into(),
+            context_length: 4096,
+            vocab_size: 300,
+            eos_token_ids: Vec::new(),
+            sampling: SamplingOverrides::default(),
+            weight_bytes: 1_000_000,
+            cache,
+        };
+        Budget::new(&facts, &CacheOptions { limit, ..CacheOptions::default() })
+    }
+
+    #[test]
+    fn a_sequence_needs_its_cache_one_step_and_scratch() {
+        let budget = budget(None, 0);
+        let cases = [
+            (Load { prompt: 16, held: 0 }, 7 + 3200 + 2 * 16 * 16),
+            (Load { prompt: 17, held: 0 }, 7 + 4800 + 2 * 17 * 17),
+            (Load { prompt: 16, held: 16 }, 7 + 3200 + 2 * 17),
+            (Load { prompt: 16, held: 40 }, 7 + 4800 + 2 * 41),
+            (Load { prompt: 2000, held: 0 }, 7 + 201_600 + 2 * 640 * 2000),
+        ];
+        for (load, bytes) in cases {
+            assert_eq!(budget.demand([load].into_iter()), bytes, "{load:?}");
+        }
+        let two = [Load { prompt: 16, held: 0 }, Load { prompt: 17, held: 0 }];
+        assert_eq!(budget.demand(two.into_iter()), 2 * 7 + 8000 + 2 * 17 * 17, "prompts share their chunk");
+    }
+
+    #[test]
+    fn a_prompts_marks_are_counted_as_far_as_they_are_kept() {
+        let mut budget = budget(None, 0);
+        let need = |budget: &Budget, prompt| budget.demand([Load { prompt, held: 0 }].into_iter());
+        let without = [100, 5000, 50_000].map(|prompt| need(&budget, prompt));
+        budget.facts.mark_bytes = 1000;
+        let with = [100, 5000, 50_000].map(|prompt| need(&budget, prompt));
+        assert_eq!([0, 1, 2].map(|at| with[at] - without[at]), [2000, 6000, 8000]);
+    }
+
+    #[test]
+    fn what_does_not_fit_alone_is_refused_with_both_numbers() {
+        let budget = budget(Some(2_000_000), 9_000_000);
+        assert_eq!(budget.refuse(Load { prompt: 100, held: 0 }), None);
+        let error = budget.refuse(Load { prompt: 9000, held: 0 }).unwrap();
+        assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::InvalidRequest, Some("messages")));
+        assert!(error.message.contains("12.4 MB") && error.message.contains("1.0 MB"), "{}", error.message);
+        assert_eq!((budget.over(999_999), budget.over(1_000_010)), (0, 10));
+    }
+
+    #[test]
+    fn an_unknown_limit_refuses_nothing() {
+        let budget = budget(None, 0);
+        assert_eq!((budget.refuse(Load { prompt: 1 << 30, held: 0 }), budget.over(u64::MAX)), (None, 0));
+    }
+
+    #[test]
+    fn a_quarter_of_what_is_left_is_kept_but_half_a_gigabyte_at_least() {
+        let keep = |machine, memory| budget(None, machine).keep(&CacheOptions { memory, ..CacheOptions::default() });
+        assert_eq!(keep(8_001_000_000, None), 2_000_000_000);
+        assert_eq!(keep(1_001_000_000, None), 512 << 20);
+        assert_eq!(keep(0, None), 512 << 20);
+        assert_eq!(keep(8_001_000_000, Some(0)), 0);
+    }
+}

@@ -1,0 +1,78 @@
+//! `GET /v1/sessions`, `GET` and `DELETE /v1/sessions/{id}`, `POST /v1/sessions/{id}/fork`.
+//!
+//! Ids are shown as clients gave them; in a path they are percent-encoded, so that each is one segment.
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    http::StatusCode,
+};
+use hearth_core::Result;
+use hearth_engine::ForkError;
+
+use super::{
+    named::id_of,
+    types::{Card, Conversation, Deleted, List},
+};
+use crate::{body::WholeBody, error::ApiError, fields::Fields, state::AppState};
+
+/// What a path names, or why it does not.
+type Id = Result<Path<String>, PathRejection>;
+
+/// All sessions, the most recently used first.
+pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<List>, ApiError> {
+    let data = state.engine.sessions().await?.into_iter().map(Card::from).collect();
+    Ok(Json(List { object: "list", data }))
+}
+
+/// One session with its conversation.
+pub(crate) async fn retrieve(State(state): State<AppState>, id: Id) -> Result<Json<Conversation>, ApiError> {
+    let id = read(id)?;
+    let (info, messages) = state.engine.session(&id).await?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(Conversation { card: info.into(), messages: messages.into_iter().map(Into::into).collect() }))
+}
+
+/// Forgets a session, and what the caches keep of it.
+pub(crate) async fn delete(State(state): State<AppState>, id: Id) -> Result<Json<Deleted>, ApiError> {
+    let id = read(id)?;
+    if !state.engine.delete_session(&id).await? {
+        return Err(unknown(&id));
+    }
+    Ok(Json(Deleted { id, object: "session.deleted", deleted: true }))
+}
+
+/// Copies a session, so that a conversation can go on in two ways. The body may name the copy.
+pub(crate) async fn fork(
+    State(state): State<AppState>,
+    id: Id,
+    WholeBody(body): WholeBody,
+) -> Result<Json<Card>, ApiError> {
+    let (id, to) = (read(id)?, new_id(&body)?);
+    let forked = state.engine.fork_session(&id, to.clone()).await.map_err(|error| match error {
+        ForkError::Unknown => unknown(&id),
+        ForkError::Taken => taken(&to.unwrap_or_default()),
+        ForkError::Refused(error) => error.into(),
+    })?;
+    Ok(Json(forked.into()))
+}
+
+fn new_id(body: &[u8]) -> Result<Option<String>> {
+    if body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    Fields::of_body(body)?.string("id")?.map(|id| id_of(id, "id")).transpose()
+}
+
+fn read(id: Id) -> Result<String, ApiError> {
+    id.map(|Path(id)| id).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
+}
+
+fn unknown(id: &str) -> ApiError {
+    let message = format!("There is no session {id:?}: it was never begun, or it has been given up.");
+    ApiError::new(StatusCode::NOT_FOUND, message).code("session_not_found")
+}
+
+fn taken(id: &str) -> ApiError {
+    let message = format!("There is a session {id:?} already: give the copy another id, or delete that one first.");
+    ApiError { param: Some("id".to_owned()), ..ApiError::new(StatusCode::CONFLICT, message).code("session_exists") }
+}
