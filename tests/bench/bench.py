@@ -7,6 +7,7 @@ with OpenBLAS ahead of it on one thread, the same float32 weights and prompts; s
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import statistics
@@ -19,6 +20,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from client import Server, post, request, seconds_to_quiet, stream
+from conversations import bench_conversations
 
 HERE = Path(__file__).parent
 
@@ -64,8 +66,8 @@ class Prompts:
     """Texts of a wanted length in tokens, never the same twice, so that no server answers from a cache."""
 
     def __init__(self, folder):
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.words = [w.replace("Ġ", " ") for w in tokenizer.get_vocab() if w.startswith("Ġ") and w[1:].isalpha() and w[1:].isascii()]
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.words = [w.replace("Ġ", " ") for w in self.tokenizer.get_vocab() if w.startswith("Ġ") and w[1:].isalpha() and w[1:].isascii()]
         self.random = random.Random(11)
 
     def text(self, tokens):
@@ -87,10 +89,13 @@ def in_process(long):
 
 # Scenarios over HTTP: async (server, prompts) -> figure
 async def streams(server, texts):
-    """Tokens per second of the whole: prompts of 64 tokens, 32 new ones, from the first request to the last token."""
+    """Tokens per second of the whole, prompts of 64 tokens, 32 new ones, from the first request to the last token; and the median
+    and the 99th percentile of the time to the first one."""
     start = time.perf_counter()
     done = await asyncio.gather(*(stream(server, text, 32) for text in texts))
-    return sum(map(len, done)) / (time.perf_counter() - start)
+    rate = sum(map(len, done)) / (time.perf_counter() - start)
+    first = sorted(times[0] for times in done)
+    return rate, statistics.median(first), first[math.ceil(0.99 * len(first)) - 1]
 
 
 async def alone(server, texts):
@@ -142,14 +147,22 @@ async def cancel_plain(server, texts):
 
 
 HTTP = [
-    *[(f"{n} client{'s' * (n > 1)}, prompts included", streams, [64] * n, "tok/s") for n in (1, 2, 4, 8, 16)],
+    *[(f"{n} client{'s' * (n > 1)}: all tokens; first token, median; 99th percentile", streams, [64] * n, "tok/s s s") for n in (1, 2, 4, 8, 16)],
     ("first token alone", alone, [64], "s"),
     ("first token of seven 20-token prompts beside one of 500", short_beside_long, [500] + [20] * 7, "s"),
     ("first token while another stream decodes", second_stream, [64, 64], "s"),
     ("longest gap while 1,000 tokens are prefilled", longest_gap, [64, 1000], "s"),
+    ("longest gap while 8,000 tokens are prefilled", longest_gap, [64, 8000], "s"),
     ("a client leaves a stream: work goes on for", cancel_streamed, [64], "s"),
     ("a client leaves without stream: work goes on for", cancel_plain, [64], "s"),
 ]
+
+
+def table():
+    """The lines of an empty table."""
+    head = "| | Hearth | mlx-lm | ratio | min–max |\n| --- | ---: | ---: | ---: | ---: |"
+    print(head, flush=True)
+    return [head]
 
 
 def row(name, unit, pairs):
@@ -163,10 +176,19 @@ def row(name, unit, pairs):
     return line
 
 
+def rows(name, units, pairs):
+    """A line for each figure that a scenario gives: `name` is `what: figure; figure`, one for each unit."""
+    if " " not in units:
+        return [row(name, units, pairs)]
+    what, figures = name.split(": ")
+    column = lambda place: [[figures[place] for figures in pair] for pair in pairs]
+    return [row(f"{what}, {figure}", unit, column(place)) for place, (figure, unit) in enumerate(zip(figures.split("; "), units.split()))]
+
+
 def bench_in_process(args, folder, env, jobs):
     ours = Peer([args.peer, str(folder)], env)
     theirs = Peer([sys.executable, str(HERE / "peer.py"), str(folder)], env | {"LD_PRELOAD": args.openblas})
-    lines = []
+    lines = table()
     for name, job in jobs:
         pairs = [[peer.rate(job) for peer in (ours, theirs)] for _ in range(args.pairs + 1)]
         lines.append(row(name, "tok/s", pairs[1:]))  # the first pair warms up
@@ -182,9 +204,11 @@ def bench_http(args, folder, env, log):
         env | {"LD_PRELOAD": args.openblas}, log)
     for server in (ours, theirs):
         server.long = LONG[folder.name]
-    lines = []
+    lines = table()
     try:
-        for name, scenario, lengths, unit in HTTP:
+        for name, scenario, lengths, units in HTTP:
+            if max(lengths) > 1000 and folder.name == "medium":
+                continue  # minutes of computing, and the stream beside it ends before
             pairs = []
             for _ in range(args.pairs):
                 texts = [prompts.text(n) for n in lengths]
@@ -193,7 +217,7 @@ def bench_http(args, folder, env, log):
                     pair.append(asyncio.run(scenario(server, texts)))
                     asyncio.run(seconds_to_quiet(server, 30))
                 pairs.append(pair)
-            lines.append(row(name, unit, pairs))
+            lines += rows(name, units, pairs)
     finally:
         for server in (ours, theirs):
             server.process.terminate()
@@ -252,6 +276,7 @@ def sections_of(args, env, log):
         folder = args.models / size
         yield f"{size}, in process", lambda: bench_in_process(args, folder, env, in_process(LONG[size]))
         yield f"{size}, over HTTP", lambda: bench_http(args, folder, env, log)
+    yield "medium, conversations", lambda: bench_conversations(args, args.models / "medium", env, log, Prompts, Peer, start_server)
     for size in ("tiny-bf16", "tiny-4bit"):
         folder = args.models / size
         yield f"{size}, in process", lambda: bench_in_process(args, folder, env, in_process(1000)[1:4:2])
@@ -270,13 +295,12 @@ def main():
     args = parser.parse_args()
     os.sched_setaffinity(0, {1 % os.cpu_count()})
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    head = "| | Hearth | mlx-lm | ratio | min–max |\n| --- | ---: | ---: | ---: | ---: |"
     sections = {}
     with open(args.models / "servers.log", "w") as log:
         for title, run in sections_of(args, env, log):
             if args.only in title:
-                print(f"\n### {title}\n{head}", flush=True)
-                sections[title] = [head, *run()]
+                print(f"\n### {title}", flush=True)
+                sections[title] = run()
     if args.only in "alone":
         listening = statistics.median(start_to_listening(args, env) for _ in range(args.pairs))
         sections["alone"] = [

@@ -49,8 +49,9 @@ async def post(server, body):
     return reader, writer
 
 
-async def stream(server, prompt, max_tokens, stop_after=None, times=None):
-    """Streams one answer and appends the seconds from the request to each piece of text to `times`, which it returns.
+async def stream(server, prompt, max_tokens, stop_after=None, times=None, said=None):
+    """Streams one answer and appends the seconds from the request to each piece of text to `times`, which it returns, and the
+    pieces to `said`, where that is given.
 
     Leaves after `stop_after` pieces, if given, or when it is cancelled.
     """
@@ -66,6 +67,8 @@ async def stream(server, prompt, max_tokens, stop_after=None, times=None):
             choices = line.startswith(b"data: {") and json.loads(line[6:]).get("choices")
             if choices and choices[0].get("delta", {}).get("content"):
                 times.append(time.perf_counter() - start)
+                if said is not None:
+                    said.append(choices[0]["delta"]["content"])
                 if len(times) == stop_after:
                     break
     finally:
@@ -74,9 +77,9 @@ async def stream(server, prompt, max_tokens, stop_after=None, times=None):
 
 
 def request(server, prompt, max_tokens, streamed):
-    return dict(
-        model=server.model, messages=[dict(role="user", content=prompt)], max_tokens=max_tokens, temperature=0, stream=streamed
-    )
+    """The body for a prompt: a text, or a conversation's messages."""
+    messages = [dict(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+    return dict(model=server.model, messages=messages, max_tokens=max_tokens, temperature=0, stream=streamed)
 
 
 async def seconds_to_quiet(server, limit=15.0):

@@ -72,7 +72,7 @@ def config(size):
     return dict(
         model_type="llama", architectures=["LlamaForCausalLM"], hidden_size=size["hidden"], num_hidden_layers=size["layers"],
         num_attention_heads=size["heads"], num_key_value_heads=size["kv_heads"], head_dim=size["hidden"] // size["heads"],
-        intermediate_size=size["ffn"], vocab_size=size["vocab"], rms_norm_eps=1e-5, rope_theta=10000.0, max_position_embeddings=8192,
+        intermediate_size=size["ffn"], vocab_size=size["vocab"], rms_norm_eps=1e-5, rope_theta=10000.0, max_position_embeddings=16384,
         tie_word_embeddings=size["tied"], torch_dtype="float32", eos_token_id=2, bos_token_id=0,
     )
 
