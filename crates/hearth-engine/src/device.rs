@@ -122,12 +122,16 @@ impl Device {
         if self.caches.has_copied() {
             self.scheduler.resumed(Instant::now());
         }
+        // Not with the step: a request's prefill is timed from here.
+        self.tell(report)?;
         self.step()?;
-        if !self.updates.is_empty() {
-            report(Report::Step(std::mem::take(&mut self.updates)))?;
-        }
+        self.tell(report)?;
         self.keep_ended();
         Ok(true)
+    }
+
+    fn tell(&mut self, report: Tell<'_>) -> Result<()> {
+        if self.updates.is_empty() { Ok(()) } else { report(Report::Step(std::mem::take(&mut self.updates))) }
     }
 
     /// Takes what has arrived, and waits for it where there is nothing else to do. False at the end.

@@ -104,6 +104,26 @@ impl Rig {
     }
 }
 
+#[test]
+fn a_request_is_told_that_it_began_before_its_prompt_is_computed() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let seen = steps.clone();
+    let runner = FakeRunner::hashing(ANSWER).before_step(move |step, _| {
+        seen.store(step + 1, SeqCst);
+        Ok(())
+    });
+    let mut rig = Rig::new(runner, memory(1 << 20), 4);
+    rig.add(&text(1, 8), 1, None);
+    let mut told = Vec::new();
+    let mut report = |report| {
+        let Report::Step(updates) = report else { panic!("{report:?}") };
+        told.extend(updates.iter().map(|update| (steps.load(SeqCst), update.opened.is_some())));
+        Ok(())
+    };
+    assert!(rig.device.turn(&rig.link.1, &mut report).unwrap());
+    assert_eq!(told, [(0, true)]);
+}
+
 /// What a model without any cache answers.
 fn expected(prompt: &[u32], max_tokens: usize) -> Vec<u32> {
     let mut answer = hash_answer(prompt, ANSWER);
