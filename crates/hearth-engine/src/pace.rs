@@ -54,6 +54,9 @@ fn weight(position: usize, tokens: usize) -> f64 {
     1.0 + (position as f64 + tokens as f64 / 2.0) / CONTEXT_DOUBLES
 }
 
+/// How many times as large as the one before it a chunk may be.
+const MOST_GROWTH: f64 = 1.5;
+
 /// After so many prompt tokens, what was learned before counts half.
 const HALF_LIFE: f64 = 128.0;
 
@@ -79,8 +82,18 @@ impl Pace {
         }
         let token = self.seconds / self.tokens * weight(position, 0);
         let tokens = self.target(decoding) / token.max(f64::MIN_POSITIVE);
-        let tokens = tokens.min(LARGEST_CHUNK as f64) as usize;
+        let tokens = tokens.min(self.growth() / weight(position, 0)).min(LARGEST_CHUNK as f64) as usize;
         (tokens / GRAIN * GRAIN).max(if decoding { SMALLEST_CHUNK } else { SMALLEST_ALONE })
+    }
+
+    /// Weighted tokens of the largest chunk after the one before it. A step's time may have been counted for the step
+    /// before it; among chunks of like size that does no harm, while a large one after a small one would make the next too
+    /// small, and so on in turns.
+    fn growth(&self) -> f64 {
+        match self.since {
+            Some((_, Work { tokens, .. })) if tokens > 0.0 => tokens * MOST_GROWTH,
+            _ => f64::INFINITY,
+        }
     }
 
     /// Seconds that prompt tokens may add to the next step.
@@ -236,6 +249,15 @@ mod tests {
             assert!(device.prefill(2000, false) >= 200, "{waits}");
             assert!(device.pace.chunk(8192, false) <= device.pace.chunk(0, false) * 6 / 10);
         }
+    }
+
+    #[test]
+    fn a_chunk_is_not_much_larger_than_the_one_before_it() {
+        let mut device = Device::new(0.0, 0.0001, 1.0);
+        device.prefill(2000, true);
+        assert_eq!(device.pace.chunk(0, true), LARGEST_CHUNK);
+        device.step(chunk(64));
+        assert_eq!(device.pace.chunk(0, true), 96);
     }
 
     #[test]
