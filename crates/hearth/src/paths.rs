@@ -12,30 +12,26 @@ pub(crate) fn process_env(name: &str) -> Option<OsString> {
 
 /// Hearth's own data: `HEARTH_HOME`, else the system's place for such data.
 pub(crate) fn data_dir(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
-    let system = || {
-        if cfg!(target_os = "macos") {
-            return Some(PathBuf::from(env("HOME")?).join("Library/Application Support/Hearth"));
-        }
-        let absolute = env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let share = absolute.or_else(|| Some(PathBuf::from(env("HOME")?).join(".local/share")))?;
-        Some(share.join("hearth"))
-    };
+    let system = || system_dir(&env, "Library/Application Support/Hearth", "XDG_DATA_HOME", ".local/share");
     let dir = env("HEARTH_HOME").map(PathBuf::from).or_else(system);
     dir.context("there is no place for Hearth's data: set HEARTH_HOME (or HOME) to a folder")
 }
 
 /// What Hearth keeps to be faster, and can do without: `HEARTH_HOME/cache`, else the system's place for such things.
 pub(crate) fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
-    let system = || {
-        if cfg!(target_os = "macos") {
-            return Some(PathBuf::from(env("HOME")?).join("Library/Caches/Hearth"));
-        }
-        let absolute = env("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let caches = absolute.or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache")))?;
-        Some(caches.join("hearth"))
-    };
+    let system = || system_dir(&env, "Library/Caches/Hearth", "XDG_CACHE_HOME", ".cache");
     let dir = env("HEARTH_HOME").map(|home| PathBuf::from(home).join("cache")).or_else(system);
     dir.context("there is no place for Hearth's cache: set --cache-dir (or HOME) to a folder, or --cache-disk to 0")
+}
+
+/// On a Mac `mac` below the home folder; elsewhere `hearth` in the folder that `variable` names, else in `other` below it.
+fn system_dir(env: impl Fn(&str) -> Option<OsString>, mac: &str, variable: &str, other: &str) -> Option<PathBuf> {
+    let home = |part: &str| Some(PathBuf::from(env("HOME")?).join(part));
+    if cfg!(target_os = "macos") {
+        return home(mac);
+    }
+    let absolute = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(absolute.or_else(|| home(other))?.join("hearth"))
 }
 
 /// Where Hugging Face's own tools keep what they download.
