@@ -1,10 +1,8 @@
 //! How long the device's work takes, learned from the work itself, and from that how many prompt tokens a step may hold.
 //!
-//! A step costs one pass over the weights, which is about what decoding alone costs, and a time for each prompt token.
-//! A step returns when the work of the step *before* it is complete (see [`hearth_core::runner`]), and, depending on the
-//! device and how much it lets queue up, when a part or nearly all of its own is, too. So the time between two returns
-//! is the earlier step's, the later one's or a mixture, and what is learned here must come out right for all of them:
-//! sums over a run of prompt chunks do, since only the run's ends differ.
+//! A step costs one pass over the weights, which is about what decoding alone costs, and a time for each prompt token. It
+//! returns when the work of the step *before* it is complete (see [`hearth_core::runner`]), so the time between two returns
+//! is the earlier step's.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,7 @@ const BESIDE_DECODE: Duration = Duration::from_millis(150);
 /// ... or so many of their own steps, where these are slow.
 const BESIDE_DECODE_STEPS: f64 = 2.0;
 /// How long a chunk may take while nobody decodes: a cancelled request is noticed after it.
-const ALONE: Duration = Duration::from_millis(250);
+const ALONE: Duration = Duration::from_millis(500);
 /// Below so many tokens a pass costs as much as a longer one, because every weight is read for it.
 pub(crate) const SMALLEST_CHUNK: usize = 32;
 /// The same while nobody decodes: on a long history a pass also reads all of its keys and values, and a conversation's next
@@ -54,9 +52,6 @@ fn weight(position: usize, tokens: usize) -> f64 {
     1.0 + (position as f64 + tokens as f64 / 2.0) / CONTEXT_DOUBLES
 }
 
-/// How many times as large as the one before it a chunk may be.
-const MOST_GROWTH: f64 = 1.5;
-
 /// After so many prompt tokens, what was learned before counts half.
 const HALF_LIFE: f64 = 128.0;
 
@@ -68,8 +63,6 @@ pub(crate) struct Pace {
     /// Prompt tokens seen of late, and the seconds that they added to their steps.
     tokens: f64,
     seconds: f64,
-    /// Seconds that were added to the step with the first chunk of a run: the chunk's, where steps wait for their own work.
-    first: f64,
     /// When the last step returned, and what it queued.
     since: Option<(Instant, Work)>,
 }
@@ -82,18 +75,8 @@ impl Pace {
         }
         let token = self.seconds / self.tokens * weight(position, 0);
         let tokens = self.target(decoding) / token.max(f64::MIN_POSITIVE);
-        let tokens = tokens.min(self.growth() / weight(position, 0)).min(LARGEST_CHUNK as f64) as usize;
+        let tokens = tokens.min(LARGEST_CHUNK as f64) as usize;
         (tokens / GRAIN * GRAIN).max(if decoding { SMALLEST_CHUNK } else { SMALLEST_ALONE })
-    }
-
-    /// Weighted tokens of the largest chunk after the one before it. A step's time may have been counted for the step
-    /// before it; among chunks of like size that does no harm, while a large one after a small one would make the next too
-    /// small, and so on in turns.
-    fn growth(&self) -> f64 {
-        match self.since {
-            Some((_, Work { tokens, .. })) if tokens > 0.0 => tokens * MOST_GROWTH,
-            _ => f64::INFINITY,
-        }
     }
 
     /// Seconds that prompt tokens may add to the next step.
@@ -114,22 +97,16 @@ impl Pace {
     /// A step returned at `now` and has queued `work`.
     pub(crate) fn returned(&mut self, now: Instant, work: Work) {
         if let Some((before, earlier)) = self.since.replace((now, work)) {
-            self.learn(earlier, work, now.saturating_duration_since(before).as_secs_f64());
+            self.learn(earlier, now.saturating_duration_since(before).as_secs_f64());
         }
     }
 
-    /// `seconds` lay between the returns of two steps.
-    fn learn(&mut self, earlier: Work, later: Work, seconds: f64) {
-        let added = if earlier.pass { seconds - self.pass.unwrap_or(0.0) } else { seconds };
-        match (earlier.tokens > 0.0, later.tokens > 0.0) {
-            (false, false) if earlier.pass && later.pass => self.learn_pass(seconds),
-            (false, false) => {}
-            (false, true) => self.first = added,
-            (true, true) => self.learn_tokens(earlier.tokens, added),
-            (true, false) => {
-                let added = added + std::mem::take(&mut self.first);
-                self.learn_tokens(earlier.tokens, added);
-            }
+    /// `work` has taken so many seconds.
+    fn learn(&mut self, work: Work, seconds: f64) {
+        if work.tokens > 0.0 {
+            self.learn_tokens(work.tokens, seconds - self.pass.unwrap_or(0.0));
+        } else if work.pass {
+            self.learn_pass(seconds);
         }
     }
 
@@ -160,31 +137,27 @@ mod tests {
         work
     }
 
-    /// A device that takes `pass` seconds a pass and `token` seconds a prompt token, and whose steps return when `waits`
-    /// of their own work is done: 0 for none, 1 for all.
+    /// A device that takes `pass` seconds a pass and `token` seconds a prompt token.
     struct Device {
         pace: Pace,
         now: Instant,
         pass: f64,
         token: f64,
-        waits: f64,
+        /// Seconds of what was queued last.
         queued: f64,
     }
 
-    const WAITS: [f64; 3] = [0.0, 0.6, 1.0];
-
     impl Device {
-        fn new(pass: f64, token: f64, waits: f64) -> Self {
+        fn new(pass: f64, token: f64) -> Self {
             let mut pace = Pace::default();
             let now = Instant::now();
             pace.resumed(now);
-            Self { pace, now, pass, token, waits, queued: 0.0 }
+            Self { pace, now, pass, token, queued: 0.0 }
         }
 
         fn step(&mut self, work: Work) {
             let own = if work.pass { self.pass } else { 0.0 } + self.token * work.tokens;
-            let left = std::mem::replace(&mut self.queued, own * (1.0 - self.waits));
-            self.now += Duration::from_secs_f64(left + own * self.waits);
+            self.now += Duration::from_secs_f64(std::mem::replace(&mut self.queued, own));
             self.pace.returned(self.now, work);
         }
 
@@ -207,70 +180,63 @@ mod tests {
     fn a_chunk_takes_the_time_that_it_may_take() {
         let cases = [
             // (seconds a token, seconds a pass, beside decoding, smallest, largest)
-            (1.0 / 400.0, 0.0, false, 80, 112),
+            (1.0 / 400.0, 0.0, false, 168, 200),
             (1.0 / 400.0, 0.04, true, 48, 64),
             (1.0 / 30_000.0, 0.001, false, 512, 512),
             (1.0 / 2_000.0, 0.02, true, 256, 320),
             (1.0, 0.1, false, 64, 64),
             (1.0, 0.1, true, 32, 32),
-            (1.0 / 400.0, 0.05, false, 64, 96),
+            (1.0 / 400.0, 0.05, false, 144, 184),
             (0.0, 0.0, false, 512, 512),
         ];
         for (token, pass, decoding, smallest, largest) in cases {
-            for waits in WAITS {
-                let mut device = Device::new(pass, token, waits);
-                for prompt in [20, 1500, 700, 64, 1500] {
-                    device.prefill(prompt, decoding);
-                }
-                let size = device.prefill(1500, decoding);
-                assert!((smallest..=largest).contains(&size), "{token} s, {pass} s, {decoding}, {waits}: {size}");
+            let mut device = Device::new(pass, token);
+            for prompt in [20, 1500, 700, 64, 1500] {
+                device.prefill(prompt, decoding);
             }
+            let size = device.prefill(1500, decoding);
+            assert!((smallest..=largest).contains(&size), "{token} s, {pass} s, {decoding}: {size}");
         }
     }
 
     #[test]
     fn short_prompts_do_not_make_the_next_chunk_too_long() {
-        for waits in WAITS {
-            let mut device = Device::new(0.04, 0.0025, waits);
-            for _ in 0..20 {
-                device.prefill(20, true);
-            }
-            assert!((24..=56).contains(&device.pace.chunk(0, true)), "{waits}: {}", device.pace.chunk(0, true));
+        let mut device = Device::new(0.04, 0.0025);
+        for _ in 0..20 {
+            device.prefill(20, true);
         }
+        assert!((48..=56).contains(&device.pace.chunk(0, true)), "{}", device.pace.chunk(0, true));
     }
 
     #[test]
     fn chunks_shrink_with_the_context_and_recover_from_a_slow_start() {
-        for waits in WAITS {
-            let mut device = Device::new(0.0, 0.1, waits);
-            device.prefill(100, false);
-            assert_eq!(device.pace.chunk(0, false), SMALLEST_ALONE);
-            device.token = 0.001;
-            assert!(device.prefill(2000, false) >= 200, "{waits}");
-            assert!(device.pace.chunk(8192, false) <= device.pace.chunk(0, false) * 6 / 10);
-        }
+        let mut device = Device::new(0.0, 0.1);
+        device.prefill(100, false);
+        assert_eq!(device.pace.chunk(0, false), SMALLEST_ALONE);
+        device.token = 0.001;
+        assert!(device.prefill(2000, false) >= 200);
+        assert!(device.pace.chunk(8192, false) <= device.pace.chunk(0, false) * 6 / 10);
     }
 
     #[test]
-    fn a_chunk_is_not_much_larger_than_the_one_before_it() {
-        let mut device = Device::new(0.0, 0.0001, 1.0);
-        device.prefill(2000, true);
-        assert_eq!(device.pace.chunk(0, true), LARGEST_CHUNK);
-        device.step(chunk(64));
-        assert_eq!(device.pace.chunk(0, true), 96);
+    fn chunks_of_changing_sizes_are_learned_right() {
+        let mut device = Device::new(0.0, 0.0005);
+        for size in [512, 32, 512, 32, 512, 32] {
+            device.step(chunk(size));
+            device.step(decode());
+            assert!((288..=296).contains(&device.pace.chunk(0, true)), "{}", device.pace.chunk(0, true));
+        }
     }
 
     #[test]
     fn idle_time_is_nobodys() {
-        for waits in WAITS {
-            let mut device = Device::new(0.0, 0.0005, waits);
-            for _ in 0..5 {
-                device.prefill(128, false);
-                device.now += Duration::from_secs(3600);
-                device.pace.resumed(device.now);
-                device.queued = 0.0;
-            }
-            assert!((480..=512).contains(&device.pace.chunk(0, false)), "{waits}: {}", device.pace.chunk(0, false));
+        let mut device = Device::new(0.0, 0.0005);
+        for _ in 0..5 {
+            device.prefill(128, false);
+            device.now += Duration::from_secs(3600);
+            device.pace.resumed(device.now);
+            device.queued = 0.0;
         }
+        assert!((480..=512).contains(&device.pace.chunk(0, false)), "{}", device.pace.chunk(0, false));
     }
 }

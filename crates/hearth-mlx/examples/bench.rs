@@ -16,7 +16,7 @@ use std::{
 };
 
 use hearth_core::{
-    runner::{Feed, Runner, Segment, SlotId},
+    runner::{Feed, Resume, Runner, Segment, SlotId, Source},
     sampling::SamplingParams,
 };
 use hearth_mlx::{LoadOptions, MlxRunner, ops};
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn prefill(runner: &mut MlxRunner, tokens: usize, chunk: usize) -> Result<Duration, Box<dyn Error>> {
     let start = Instant::now();
     let prompt = prompt(0, tokens);
-    open(runner, 0)?;
+    open(runner, 0, None)?;
     let mut chunks = prompt.chunks(chunk).peekable();
     while let Some(tokens) = chunks.next() {
         step(runner, [(0, Feed::Prompt { tokens, last: chunks.peek().is_none() })])?;
@@ -60,11 +60,14 @@ fn prefill(runner: &mut MlxRunner, tokens: usize, chunk: usize) -> Result<Durati
 /// A conversation's next turn.
 fn extend(runner: &mut MlxRunner, history: usize, tokens: usize) -> Result<Duration, Box<dyn Error>> {
     let (old, new) = (prompt(0, history), prompt(1, tokens));
-    open(runner, 0)?;
+    open(runner, 0, None)?;
     for tokens in old.chunks(256) {
         step(runner, [(0, Feed::Prompt { tokens, last: false })])?;
     }
-    ops::synchronize()?;
+    // Put aside and taken over, so that nothing of it is left to compute.
+    let history = runner.keep(0)?;
+    let from = Some(Resume { from: Source::Take(history.id), tokens: &old });
+    open(runner, 0, from.filter(|_| history.len > 0))?;
     let start = Instant::now();
     step(runner, [(0, Feed::Prompt { tokens: &new, last: true })])?;
     step(runner, [(0, Feed::Last)])?;
@@ -77,7 +80,7 @@ fn extend(runner: &mut MlxRunner, history: usize, tokens: usize) -> Result<Durat
 fn decode(runner: &mut MlxRunner, length: usize, tokens: usize, streams: usize) -> Result<Duration, Box<dyn Error>> {
     let slots = 0..streams as SlotId;
     let prompts: Vec<_> = slots.clone().map(|slot| prompt(slot, length)).collect();
-    slots.clone().try_for_each(|slot| open(runner, slot))?;
+    slots.clone().try_for_each(|slot| open(runner, slot, None))?;
     step(runner, slots.clone().zip(prompts.iter().map(|tokens| Feed::Prompt { tokens, last: true })))?;
     let rows = || slots.clone().map(|slot| (slot, Feed::Sampled));
     step(runner, rows())?;
@@ -104,8 +107,8 @@ fn prompt(salt: u32, length: usize) -> Vec<u32> {
     (0..length as u32).map(|place| (place * 7 + salt) % 250).collect()
 }
 
-fn open(runner: &mut MlxRunner, slot: SlotId) -> Result<(), Box<dyn Error>> {
-    Ok(runner.open(slot, &SamplingParams { temperature: 0.0, ..SamplingParams::default() }, None)?)
+fn open(runner: &mut MlxRunner, slot: SlotId, from: Option<Resume<'_>>) -> Result<(), Box<dyn Error>> {
+    Ok(runner.open(slot, &SamplingParams { temperature: 0.0, ..SamplingParams::default() }, from)?)
 }
 
 fn step<'a>(runner: &mut MlxRunner, feeds: impl IntoIterator<Item = (SlotId, Feed<'a>)>) -> Result<(), Box<dyn Error>> {

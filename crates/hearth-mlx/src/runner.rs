@@ -1,8 +1,9 @@
 //! The device side of the engine's seam: slots, steps, and the token that is always on its way.
 //!
 //! Invariants:
-//! 1. A step's forward pass is built on the lazy tokens of the step before it; nothing waits for the device until the
-//!    new pass is built and, but for what [`COPY_AT_MOST`] says, queued.
+//! 1. On a GPU a step's forward pass is built on the lazy tokens of the step before it; nothing waits for the device until the
+//!    new pass is built and, but for what [`COPY_AT_MOST`] says, queued. A processor would compute nearly all of a pass
+//!    while it is being queued, and hold back the tokens that are there already; so there it is queued when the next step begins.
 //! 2. What a slot sampled last is `pending` until a later segment of that slot feeds or reads it.
 //! 3. MLX's buffer cache is emptied only while nothing is in flight: doing it under a running command buffer is a part
 //!    of a known way to bring macOS down (mlx issue 3186). The wired limit is never touched, for the same reason.
@@ -62,6 +63,8 @@ pub struct MlxRunner {
     shelf: Shelf,
     steps: u64,
     on_cpu: bool,
+    /// What the last step has built and nobody has queued yet.
+    built: Vec<Array>,
     /// Whether the buffer cache is to be emptied as soon as nothing is in flight.
     clear_due: bool,
 }
@@ -110,7 +113,7 @@ pub fn load(dir: &Path, options: LoadOptions) -> Result<MlxRunner> {
         cache: layout.facts(dir, weights.files(), context_length)?,
     };
     let (slots, shelf) = (HashMap::new(), Shelf::default());
-    Ok(MlxRunner { facts, model, layout, slots, shelf, steps: 0, on_cpu, clear_due: false })
+    Ok(MlxRunner { facts, model, layout, slots, shelf, steps: 0, on_cpu, built: Vec::new(), clear_due: false })
 }
 
 impl Runner for MlxRunner {
@@ -155,7 +158,7 @@ impl Runner for MlxRunner {
 
     /// After an error the slot is free.
     fn keep(&mut self, slot: SlotId) -> Result<Snapshot> {
-        let checked = self.sound(slot).map(|_| ());
+        let checked = self.compute().and_then(|()| self.sound(slot).map(|_| ()));
         let ended = self.slots.remove(&slot);
         self.tidy(false);
         checked?;
@@ -215,7 +218,11 @@ impl MlxRunner {
                 cut
             }
             Source::Copy(id) => self.check_tokens(from.tokens).and_then(|()| self.shelf.get(id)?.copy(len)),
-            Source::Branch(slot) => self.check_tokens(from.tokens).and_then(|()| self.sound(slot)?.cache.copy(len)),
+            Source::Branch(slot) => {
+                self.check_tokens(from.tokens)?;
+                self.compute()?;
+                self.sound(slot)?.cache.copy(len)
+            }
         }
     }
 
@@ -223,6 +230,15 @@ impl MlxRunner {
     fn sound(&self, slot: SlotId) -> Result<&Slot> {
         let found = self.slots.get(&slot).ok_or_else(|| not_open(slot))?;
         if found.broken || !found.cache.is_whole() { Err(broken(slot)) } else { Ok(found) }
+    }
+
+    /// Computes what the last step has built. After an error all slots can only be closed.
+    fn compute(&mut self) -> Result<()> {
+        let computed = ops::eval(&std::mem::take(&mut self.built));
+        if computed.is_err() {
+            self.slots.values_mut().for_each(|slot| slot.broken = true);
+        }
+        computed
     }
 
     /// After a step that failed: its slots can only be closed.
@@ -238,6 +254,7 @@ impl MlxRunner {
     fn tidy(&mut self, many: bool) {
         self.clear_due |= many;
         if self.slots.is_empty() {
+            self.built.clear();
             // Nobody is left who could be told of an error; the next step would meet it again.
             let _ = ops::synchronize().and_then(|()| ops::clear_cache());
             self.clear_due = false;
@@ -283,6 +300,7 @@ impl MlxRunner {
 
     /// Queues a step's work, then reads what the one before it drew.
     fn advance(&mut self, batch: &mut [Segment<'_>], before: &[Option<Pending>]) -> Result<()> {
+        self.compute()?;
         self.queue(batch, before)?;
         for (segment, pending) in batch.iter_mut().zip(before) {
             segment.sampled = pending.as_ref().map(Pending::read).transpose()?;
@@ -290,7 +308,7 @@ impl MlxRunner {
         Ok(())
     }
 
-    /// Builds the forward pass of all segments and hands it to the device.
+    /// Builds the forward pass of all segments and hands it to the device, or leaves that to the next step.
     fn queue(&mut self, batch: &[Segment<'_>], before: &[Option<Pending>]) -> Result<()> {
         let Lanes { rows, chunks, row_tokens, chunk_tokens, mut samplers, pending } =
             lanes(&mut self.slots, batch, before);
@@ -302,13 +320,18 @@ impl MlxRunner {
         let logits = self.model.forward(&ids, &mut batch)?;
         let drawn = (!samplers.is_empty()).then(|| sampler::sample(&logits, &mut samplers)).transpose()?;
         drop(logits);
-        if self.on_cpu || self.clear_due || batch.row_bytes() > COPY_AT_MOST {
+        if self.clear_due || batch.row_bytes() > COPY_AT_MOST {
             ops::synchronize()?;
         }
         if std::mem::take(&mut self.clear_due) {
             ops::clear_cache()?;
         }
-        ops::async_eval(drawn.iter().flat_map(Drawn::arrays).chain(batch.chunk_caches()))?;
+        let work = drawn.iter().flat_map(Drawn::arrays).chain(batch.chunk_caches());
+        if self.on_cpu {
+            self.built = work.cloned().collect();
+        } else {
+            ops::async_eval(work)?;
+        }
         let Some(drawn) = drawn else { return Ok(()) };
         let step = Rc::new(Step { drawn, tokens: OnceCell::new() });
         for (row, slot) in pending.into_iter().enumerate() {
