@@ -1,12 +1,16 @@
 //! What a request must meet before it is queued, and the device's task that it becomes.
 
+use std::iter;
+
 use hearth_core::chat::ChatRequest;
 use hearth_core::model::ModelFacts;
 use hearth_core::sampling::SamplingParams;
 use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
 
-/// The task for `prompt`, which `request` was rendered to, as one of `session`.
+use crate::sessions::Claim;
+
+/// The task for `prompt`, which `request` was rendered to.
 ///
 /// `default_max_tokens` is for requests that leave the length open; it gives way to the context's end, while a length
 /// that a request asks for has to fit.
@@ -15,7 +19,6 @@ pub(crate) fn task(
     prompt: Vec<u32>,
     facts: &ModelFacts,
     default_max_tokens: Option<usize>,
-    session: Option<SessionKey>,
 ) -> Result<Generate> {
     let context = facts.context_length;
     let left = context.saturating_sub(prompt.len());
@@ -35,7 +38,18 @@ pub(crate) fn task(
     // A fresh seed for each request; drawn here so that a request that is run again gives the same answer.
     sampling.seed = sampling.seed.or_else(|| Some(seed()));
     let stop_tokens = facts.eos_token_ids.clone();
-    Ok(Generate { prompt, max_tokens, stop_tokens, sampling, session, takes_over: false })
+    Ok(Generate { prompt, max_tokens, stop_tokens, sampling, session: None, takes_over: false })
+}
+
+/// The tasks of `count` choices, each with a seed of its own, in the session of `claim`. Only the first may take over
+/// what the session left behind: they run beside each other.
+pub(crate) fn choices(task: Generate, count: usize, claim: Option<&Claim>) -> Vec<Generate> {
+    let (session, takes_over) = (claim.map(Claim::key), claim.is_some_and(Claim::takes_over));
+    let choice = |(index, mut task): (u64, Generate)| {
+        task.sampling.seed = task.sampling.seed.map(|seed| seed.wrapping_add(index));
+        Generate { session, takes_over: takes_over && index == 0, ..task }
+    };
+    iter::zip(0.., iter::repeat_n(task, count)).map(choice).collect()
 }
 
 /// The task that only fills the cache of `session` with `prompt`.
@@ -110,7 +124,7 @@ mod tests {
             (40, Some(usize::MAX), None, Err("context holds 100 tokens")),
         ] {
             let request = ChatRequest { max_tokens: asked, ..Default::default() };
-            let task = task(&request, vec![1; prompt], &facts(), default, None);
+            let task = task(&request, vec![1; prompt], &facts(), default);
             match (task, expected) {
                 (Ok(task), Ok(max_tokens)) => assert_eq!(task.max_tokens, max_tokens, "{prompt} {asked:?} {default:?}"),
                 (Err(error), Err(part)) => {
@@ -126,7 +140,7 @@ mod tests {
     fn sampling_is_the_requests_then_the_models_then_hearths() {
         let sampling = SamplingOverrides { temperature: Some(0.0), seed: Some(7), ..Default::default() };
         let request = ChatRequest { sampling, ..Default::default() };
-        let task = task(&request, vec![1], &facts(), None, None).unwrap();
+        let task = task(&request, vec![1], &facts(), None).unwrap();
         let params = (task.sampling.temperature, task.sampling.top_k, task.sampling.top_p, task.sampling.seed);
         assert_eq!(params, (0.0, 20, 1.0, Some(7)));
         assert_eq!(task.stop_tokens, [2, 3]);
@@ -134,9 +148,17 @@ mod tests {
 
     #[test]
     fn a_request_without_a_seed_draws_one() {
-        let draw = || task(&ChatRequest::default(), vec![1], &facts(), None, None).unwrap().sampling.seed;
+        let draw = || task(&ChatRequest::default(), vec![1], &facts(), None).unwrap().sampling.seed;
         assert!(draw().is_some());
         assert_ne!(draw(), draw());
+    }
+
+    #[test]
+    fn each_choice_has_a_seed_of_its_own() {
+        let sampling = SamplingOverrides { seed: Some(u64::MAX), ..Default::default() };
+        let task = task(&ChatRequest { sampling, ..Default::default() }, vec![1], &facts(), None).unwrap();
+        let seeds: Vec<_> = choices(task, 3, None).into_iter().map(|choice| choice.sampling.seed).collect();
+        assert_eq!(seeds, [Some(u64::MAX), Some(0), Some(1)]);
     }
 
     #[test]
@@ -151,11 +173,11 @@ mod tests {
     fn tokens_without_weights_are_refused() {
         let sampling = SamplingOverrides { logit_bias: vec![(49, 1.0), (50, 1.0)], ..Default::default() };
         let request = ChatRequest { sampling, ..Default::default() };
-        let error = task(&request, vec![1], &facts(), None, None).unwrap_err();
+        let error = task(&request, vec![1], &facts(), None).unwrap_err();
         assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::InvalidRequest, Some("logit_bias")));
-        let error = task(&ChatRequest::default(), vec![1, 50], &facts(), None, None).unwrap_err();
+        let error = task(&ChatRequest::default(), vec![1, 50], &facts(), None).unwrap_err();
         assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::InvalidRequest, Some("messages")));
         let request = ChatRequest { max_tokens: Some(0), ..Default::default() };
-        assert_eq!(task(&request, vec![1], &facts(), None, None).unwrap_err().param.as_deref(), Some("max_tokens"));
+        assert_eq!(task(&request, vec![1], &facts(), None).unwrap_err().param.as_deref(), Some("max_tokens"));
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use hearth_core::event::{Event, FinishReason, TokenLogprob, Usage};
 use hearth_core::runner::{Logprobs, Sampled};
-use hearth_text::{Detokenizer, OutputParser, Prompt, StopMatcher, Tokenizer};
+use hearth_text::{Detokenizer, OutputParser, StopMatcher, Tokenizer};
 
+use crate::report::Subject;
 use crate::worker::protocol::End;
 
 /// One answer that grows by tokens.
@@ -24,28 +25,17 @@ pub(crate) struct Answer {
     logprobs: Vec<TokenLogprob>,
 }
 
-/// What an answer is made from; kept to begin it again.
-#[derive(Clone)]
-pub(crate) struct AnswerSpec {
-    pub(crate) tokenizer: Arc<Tokenizer>,
-    /// The prompt as rendered, whose end tells whether the model is already thinking.
-    pub(crate) prompt: Arc<Prompt>,
-    /// Whether calls of tools are looked for.
-    pub(crate) tools: bool,
-    /// Whether calls beyond the first are dropped.
-    pub(crate) one_call: bool,
-    pub(crate) stop: Vec<String>,
-}
-
 impl Answer {
-    pub(crate) fn new(spec: &AnswerSpec) -> Self {
+    /// An answer that is yet to begin. The prompt's end tells whether the model is already thinking.
+    pub(crate) fn new(subject: &Subject) -> Self {
+        let Subject { tokenizer, prompt, request, tools, .. } = subject;
         Self {
-            detokenizer: Detokenizer::new(spec.tokenizer.clone()),
-            stops: StopMatcher::new(spec.stop.clone()),
-            parser: OutputParser::new(&spec.prompt.text, spec.tools),
-            one_call: spec.one_call,
-            tokenizer: spec.tokenizer.clone(),
-            usage: Usage { prompt_tokens: spec.prompt.tokens.len(), ..Usage::default() },
+            detokenizer: Detokenizer::new(tokenizer.clone()),
+            stops: StopMatcher::new(request.stop.clone()),
+            parser: OutputParser::new(&prompt.text, *tools),
+            one_call: request.one_call,
+            tokenizer: tokenizer.clone(),
+            usage: Usage { prompt_tokens: prompt.tokens.len(), ..Usage::default() },
             held: 0,
             logprobs: Vec::new(),
         }

@@ -9,17 +9,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hearth_core::chat::{ChatRequest, Message, ToolChoice};
 use hearth_core::model::{ModelCard, ModelFacts};
 use hearth_core::runner::Runner;
-use hearth_core::task::Generate;
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use crate::answer::AnswerSpec;
+use crate::choice::Choice;
 use crate::fill::Fill;
 use crate::pool::{Keeper, Pool};
-use crate::report::Subject;
-use crate::sessions::{Claim, ForkError, Gathered, SessionInfo, SessionOptions, Sessions};
+use crate::report::{Expected, Subject};
+use crate::sessions::{Claim, ForkError, SessionInfo, SessionOptions, Sessions};
 use crate::stats::{Stats, Status};
 use crate::stream::{ChatStream, SessionTurn};
 use crate::text::Text;
@@ -164,14 +163,19 @@ impl Engine {
         Err(Error { kind: ErrorKind::ModelNotFound, message, param: Some("model".into()) })
     }
 
-    /// Queues the request, after loading the model where that is needed.
+    /// Queues the request for one answer; see [`Engine::choices`].
+    pub async fn chat(&self, request: ChatRequest) -> Result<ChatStream> {
+        self.choices(request, 1).await
+    }
+
+    /// Queues the request for `count` answers to the same messages, after loading the model where that is needed.
     ///
-    /// In a session the messages are what the client sends of a conversation, and the answer becomes part of it once it
-    /// has ended well. An answer that fails, or that nobody reads to its end, leaves the session as it was.
-    pub async fn chat(&self, mut request: ChatRequest) -> Result<ChatStream> {
+    /// In a session the messages are what the client sends of a conversation, and the first answer becomes part of it
+    /// once all have ended well. Where one fails, or nobody reads them to their end, the session stays as it was.
+    pub async fn choices(&self, mut request: ChatRequest, count: usize) -> Result<ChatStream> {
         let shared = &self.shared;
         self.find(&request.model)?;
-        let place = shared.place()?;
+        let places = shared.take_places(count)?;
         let asked = Instant::now();
         let (text, facts) = shared.ready(self).await?;
         let loading = asked.elapsed();
@@ -180,30 +184,23 @@ impl Engine {
             None => None,
         };
         let request = Arc::new(request);
-        let prompt = Arc::new(text.prompt(request.clone()).await?);
-        let tools = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
-        let spec = AnswerSpec {
-            tokenizer: text.tokenizer.clone(),
-            prompt: prompt.clone(),
-            tools,
-            one_call: request.one_call,
-            stop: request.stop.clone(),
-        };
-        let (key, takes_over) = (claim.as_ref().map(Claim::key), claim.as_ref().is_some_and(Claim::takes_over));
-        let task = admission::task(&request, prompt.tokens.clone(), &facts, shared.options.max_tokens, key)?;
-        let task = Generate { takes_over, ..task };
+        let prompt = text.prompt(request.clone()).await?;
+        let task = admission::task(&request, prompt.tokens.clone(), &facts, shared.options.max_tokens)?;
+        let tasks = admission::choices(task, count, claim.as_ref());
         shared.stats.requests.fetch_add(1, Relaxed);
         shared.stats.prompt_tokens.fetch_add(prompt.tokens.len() as u64, Relaxed);
-        let subject = Subject {
+        let subject = Arc::new(Subject {
             tokenizer: text.tokenizer.clone(),
             prompt,
+            tools: !request.tools.is_empty() && request.tool_choice != ToolChoice::None,
             request: request.clone(),
-            tools,
             cuts_anywhere: facts.cache.cuts_anywhere,
+            expected: claim.as_ref().map(Expected::of).unwrap_or_default(),
             loading,
-        };
+        });
+        let choices = tasks.into_iter().map(|task| Choice::start(shared.pool(), subject.clone(), task)).collect();
         let session = claim.map(|claim| shared.session_turn(claim, text, facts, request));
-        Ok(ChatStream::start(shared.pool().clone(), spec, task, subject, session, place))
+        Ok(ChatStream::new(subject, choices, session, places))
     }
 
     /// The stored sessions, most recently used first.
@@ -272,13 +269,15 @@ impl Shared {
         ModelFacts { context_length, ..facts.clone() }
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit> {
+    fn take_places(&self, count: usize) -> Result<OwnedSemaphorePermit> {
         if self.places.is_closed() {
             return Err(Error::new(ErrorKind::ShuttingDown, "The server is shutting down."));
         }
-        self.places.clone().try_acquire_owned().map_err(|_| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.places.clone().try_acquire_many_owned(count).map_err(|_| {
             let message = format!(
-                "{} requests are running or waiting, which is as many as this server takes. Try again later.",
+                "This server takes {} requests at a time, running or waiting and each choice counted, and has no place \
+                 for this one now. Try again later.",
                 places(&self.options)
             );
             Error::new(ErrorKind::Overloaded, message)
@@ -305,7 +304,7 @@ impl Shared {
             request,
             runtime: Handle::current(),
         });
-        SessionTurn { claim, gathered: Gathered::default(), fill }
+        SessionTurn { claim, fill }
     }
 
     async fn text(&self) -> Result<&Text> {

@@ -6,6 +6,7 @@
 mod admission;
 mod answer;
 mod caches;
+mod choice;
 mod device;
 mod disk_tier;
 mod engine;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_core::chat::ChatRequest;
-use hearth_core::event::{AnswerReport, Miss, MissReason, SessionUse, Timings};
+use hearth_core::event::{AnswerReport, Miss, MissReason, Timings};
 use hearth_core::task::{CacheSource, Reuse};
 use hearth_text::{Prompt, Tokenizer};
 use tokio::time::Instant;
@@ -85,33 +85,35 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// What a report needs to know of the request.
+/// What is to be answered, as far as the answers and their report need to know.
 pub(crate) struct Subject {
     pub(crate) tokenizer: Arc<Tokenizer>,
-    pub(crate) prompt: Arc<Prompt>,
+    pub(crate) prompt: Prompt,
     /// The request that the prompt is of.
     pub(crate) request: Arc<ChatRequest>,
-    /// Whether tools were on offer, which stand in front of the messages.
+    /// Whether tools are on offer, which stand in front of the messages.
     pub(crate) tools: bool,
     pub(crate) cuts_anywhere: bool,
+    pub(crate) expected: Expected,
     /// How long the model was waited for.
     pub(crate) loading: Duration,
 }
 
 impl Subject {
-    /// The report on a run; `kept` says whether the session goes on from it.
-    pub(crate) fn report(&self, course: &Course, claim: Option<&Claim>, kept: bool) -> AnswerReport {
+    /// The report on a run; what the session makes of it is yet to be known.
+    pub(crate) fn report(&self, course: &Course) -> AnswerReport {
         AnswerReport {
-            session: claim.map(|claim| SessionUse { id: claim.id.clone(), turn: claim.turn, kept }),
+            session: None,
             source: if course.reuse.matched > 0 { course.reuse.source } else { CacheSource::None },
             matched_tokens: course.reuse.matched,
-            miss: self.miss(&course.reuse, &Expected::of(claim)),
+            miss: self.miss(&course.reuse),
             timings: course.timings(self.loading),
         }
     }
 
     /// Why no more was found; `None` where all that could be expected was.
-    fn miss(&self, reuse: &Reuse, expected: &Expected<'_>) -> Option<Miss> {
+    fn miss(&self, reuse: &Reuse) -> Option<Miss> {
+        let expected = &self.expected;
         // One token of a prompt is always computed.
         let most = self.prompt.tokens.len().saturating_sub(1);
         if reuse.matched >= most && most > 0 {
@@ -119,7 +121,7 @@ impl Subject {
         }
         let shared = reuse.shared.max(reuse.matched).min(most);
         let lost = shared - reuse.matched.min(shared);
-        if common(&self.prompt.tokens, expected.cached).min(most) > shared + LOOSE_END {
+        if common(&self.prompt.tokens, &expected.cached).min(most) > shared + LOOSE_END {
             return self.miss_at(MissReason::Evicted, reuse.matched);
         }
         if shared == 0 && expected.messages > 0 && expected.tokens > 0 {
@@ -129,12 +131,12 @@ impl Subject {
         match self.cuts_anywhere {
             true if lost > LOST => self.miss_at(MissReason::Evicted, reuse.matched),
             false if lost > BETWEEN_CUTS => self.miss_at(MissReason::Uncuttable, reuse.matched),
-            _ => self.changed(shared, reuse.stored, expected),
+            _ => self.changed(shared, reuse.stored),
         }
     }
 
     /// The same for what is not the cache's fault.
-    fn changed(&self, shared: usize, stored: usize, expected: &Expected<'_>) -> Option<Miss> {
+    fn changed(&self, shared: usize, stored: usize) -> Option<Miss> {
         let cold = Some(Miss { reason: MissReason::Cold, message_index: None });
         if shared == 0 {
             return cold;
@@ -149,7 +151,8 @@ impl Subject {
         }
         let miss = self.miss_at(MissReason::Changed, shared);
         // Where all stored messages were found, what differs is the new turn.
-        miss.filter(|miss| expected.messages == 0 || miss.message_index.is_some_and(|index| index < expected.messages))
+        let known = self.expected.messages;
+        miss.filter(|miss| known == 0 || miss.message_index.is_some_and(|index| index < known))
     }
 
     fn miss_at(&self, reason: MissReason, token: usize) -> Option<Miss> {
@@ -161,21 +164,17 @@ impl Subject {
 
 /// What a session's last turn should have left in the caches.
 #[derive(Default)]
-struct Expected<'a> {
-    cached: &'a [u32],
+pub(crate) struct Expected {
+    cached: Arc<[u32]>,
     /// How many they were, known even where they are not.
     tokens: usize,
     /// How many of the request's messages were part of it.
     messages: usize,
 }
 
-impl<'a> Expected<'a> {
-    fn of(claim: Option<&'a Claim>) -> Self {
-        claim.map_or(Self::default(), |claim| Self {
-            cached: claim.cached().unwrap_or_default(),
-            tokens: claim.tokens(),
-            messages: claim.known_messages(),
-        })
+impl Expected {
+    pub(crate) fn of(claim: &Claim) -> Self {
+        Self { cached: claim.cached().unwrap_or_default(), tokens: claim.tokens(), messages: claim.known_messages() }
     }
 }
 

@@ -15,8 +15,8 @@ fn subject(tools: bool, cuts_anywhere: bool, length: usize) -> Subject {
     let roles = [Role::System, Role::User, Role::Assistant, Role::User];
     let request = ChatRequest { messages: roles.into_iter().enumerate().map(message).collect(), ..Default::default() };
     let prompt = hearth_text::prompt(&template, &tokenizer, &request, hearth_text::LocalTime::from_unix(0)).unwrap();
-    let (prompt, request) = (Arc::new(prompt), Arc::new(request));
-    Subject { tokenizer, prompt, request, tools, cuts_anywhere, loading: Duration::from_millis(5) }
+    let (request, expected) = (Arc::new(request), Expected::default());
+    Subject { tokenizer, prompt, request, tools, cuts_anywhere, expected, loading: Duration::from_millis(5) }
 }
 
 #[test]
@@ -47,22 +47,24 @@ fn a_miss_says_what_happened_and_where() {
         (false, (user, last, last), (last, 3), miss(Uncuttable, Some(1))),
         (false, (user, 1_000_000, 1_000_000), (0, 0), miss(Uncuttable, Some(1))),
     ];
-    let subjects = [subject(false, false, length), subject(false, true, length)];
+    let mut subjects = [subject(false, false, length), subject(false, true, length)];
     for (cuts, (matched, shared, stored), (cached, messages), expected) in cases {
-        let subject = &subjects[usize::from(cuts)];
+        let subject = &mut subjects[usize::from(cuts)];
         let reuse = Reuse { matched, shared, stored, ..Default::default() };
         let mut tokens = subject.prompt.tokens[..cached].to_vec();
         tokens.extend([7; 50]);
-        let miss = subject.miss(&reuse, &Expected { cached: &tokens, tokens: cached, messages });
+        subject.expected = Expected { cached: tokens.into(), tokens: cached, messages };
+        let miss = subject.miss(&reuse);
         let miss = miss.map(|miss| (miss.reason, miss.message_index));
         assert_eq!(miss, expected, "{cuts} {matched} {shared} {stored} {cached}");
     }
-    let restarted = Expected { cached: &[], tokens: 90, messages: 3 };
-    let miss = subjects[1].miss(&Reuse::default(), &restarted);
+    // After a restart.
+    subjects[1].expected = Expected { tokens: 90, messages: 3, ..Default::default() };
+    let miss = subjects[1].miss(&Reuse::default());
     assert_eq!(miss, Some(Miss { reason: Evicted, message_index: Some(0) }));
     let tools = subject(true, true, length);
     let reuse = Reuse { matched: 5, shared: 5, stored: 500, ..Default::default() };
-    assert_eq!(tools.miss(&reuse, &Expected::default()).unwrap().reason, Changed, "the tools were found");
+    assert_eq!(tools.miss(&reuse).unwrap().reason, Changed, "the tools were found");
 }
 
 #[tokio::test(start_paused = true)]

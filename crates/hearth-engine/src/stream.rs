@@ -1,245 +1,129 @@
-//! An answer on its way.
+//! The answers to a request on their way: what its choices give, and the one turn that they are of their session.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::{Stream, StreamExt};
-use hearth_core::chat::Message;
-use hearth_core::event::Event;
-use hearth_core::task::Generate;
-use hearth_core::{Error, ErrorKind, Result};
+use hearth_core::Result;
+use hearth_core::event::{Event, SessionUse};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::answer::{Answer, AnswerSpec};
+use crate::choice::Choice;
 use crate::fill::Fill;
-use crate::pool::{Pool, Routed, next_id};
-use crate::report::{Course, Subject};
+use crate::report::Subject;
 use crate::sessions::{Claim, Gathered};
-use crate::worker::protocol::{End, RequestId};
 
-/// The events of one answer. Ends after [`Event::Finished`] or an error; dropping it cancels the request.
+/// The events of all choices, each with its choice's index, from 0. Ends after [`Event::Finished`] of each, or an error;
+/// dropping it cancels the request.
+///
+/// The first choice's end comes last: it says whether the session goes on from this answer.
 pub struct ChatStream {
-    pool: Pool,
-    spec: AnswerSpec,
-    answer: Answer,
-    /// Gone when the answer has ended.
-    running: Option<Running>,
-    /// Events that are yet to be taken.
-    events: VecDeque<Event>,
-    /// What it takes to run the request again; gone once it was, or once events were given out.
-    again: Option<Generate>,
-    /// Whether events that are given out stay in the house until the last.
-    collecting: bool,
-    /// Whether the request was run again since this was last looked at.
-    restarted: bool,
-    course: Course,
-    subject: Subject,
-    /// Behind `running`, so that a request is cancelled before its session is let go.
+    subject: Arc<Subject>,
+    choices: Vec<Choice>,
+    /// Which of them is asked first.
+    next: usize,
+    /// The first one's end, until the others have ended.
+    end: Option<Event>,
+    /// Behind `choices`, so that they are cancelled before their session is let go.
     session: Option<SessionTurn>,
-    _place: OwnedSemaphorePermit,
+    _places: OwnedSemaphorePermit,
 }
 
 /// A request's part in a session.
 pub(crate) struct SessionTurn {
     pub(crate) claim: Claim,
-    pub(crate) gathered: Gathered,
     /// `None` where nothing is cached.
     pub(crate) fill: Option<Fill>,
 }
 
 impl ChatStream {
-    pub(crate) fn start(
-        pool: Pool,
-        spec: AnswerSpec,
-        task: Generate,
-        subject: Subject,
+    pub(crate) fn new(
+        subject: Arc<Subject>,
+        choices: Vec<Choice>,
         session: Option<SessionTurn>,
-        place: OwnedSemaphorePermit,
+        places: OwnedSemaphorePermit,
     ) -> Self {
-        Self {
-            answer: Answer::new(&spec),
-            running: Some(Running::start(&pool, task.clone())),
-            pool,
-            spec,
-            events: VecDeque::new(),
-            again: Some(task),
-            collecting: false,
-            restarted: false,
-            course: Course::begin(),
-            subject,
-            session,
-            _place: place,
-        }
+        Self { subject, choices, next: 0, end: None, session, _places: places }
     }
 
     /// Tokens of the rendered prompt.
     pub fn prompt_tokens(&self) -> usize {
-        self.spec.prompt.tokens.len()
+        self.subject.prompt.tokens.len()
     }
 
-    /// The whole answer at once, for a client that does not stream. Adjacent pieces of the same kind are joined. As
-    /// nothing leaves before the end, a worker that dies on the way costs the client only time.
-    pub async fn collect(mut self) -> Result<Vec<Event>> {
-        self.collecting = true;
-        let mut events = Vec::new();
+    /// All of each choice's answer at once, for a client that does not stream. Adjacent pieces of the same kind are
+    /// joined. As nothing leaves before the end, a worker that dies on the way costs the client only time.
+    pub async fn collect(mut self) -> Result<Vec<Vec<Event>>> {
+        self.choices.iter_mut().for_each(|choice| choice.collecting = true);
+        let mut answers = vec![Vec::new(); self.choices.len()];
         while let Some(event) = self.next().await {
-            if std::mem::take(&mut self.restarted) {
-                events.clear();
+            let (index, event) = event?;
+            if std::mem::take(&mut self.choices[index].restarted) {
+                answers[index].clear();
             }
-            join(&mut events, event?);
+            join(&mut answers[index], event);
         }
-        Ok(events)
+        Ok(answers)
     }
 
-    fn take(&mut self, mut routed: Routed) -> Result<()> {
-        self.course.see(&mut routed);
-        let update = routed.update;
-        let stop_token = matches!(update.end, Some(End::Stop));
-        let mut stopped = false;
-        if let (Some(sampled), Some(session)) = (&update.sampled, &mut self.session) {
-            session.gathered.tokens.push(sampled.token);
-        }
-        let known = self.events.len();
-        match update.sampled {
-            Some(_) if stop_token => self.answer.push_stop_token(),
-            Some(sampled) => stopped = self.answer.push(&sampled, &mut self.events),
-            None => {}
-        }
-        self.gather(known);
-        if let (Some(_), Some(running)) = (&update.end, &mut self.running) {
-            running.ended = true;
-        }
-        match update.end {
-            Some(End::Failed(error)) => return self.failed(*error),
-            Some(end) => self.finish(&end, stopped),
-            None if stopped => self.finish(&End::Stop, stopped),
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, end: &End, stopped: bool) {
-        self.running = None;
-        let known = self.events.len();
-        let (reason, mut usage) = self.answer.finish(end, stopped, &mut self.events);
-        self.gather(known);
-        usage.cached_tokens = self.course.cached_tokens();
-        let session = self.session.take();
-        // The claim ends with the answer: who sees its end may go on with the session.
-        let report = match session {
-            Some(mut session) => {
-                let kept = session.store(&self.subject);
-                let report = self.subject.report(&self.course, Some(&session.claim), kept.is_some());
-                session.prepare(kept);
-                report
+    /// Asks each choice for its next event, in turn. The first one's end is put aside.
+    fn poll_choices(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(usize, Event)>>> {
+        let mut pending = false;
+        for _ in 0..self.choices.len() {
+            let index = self.next;
+            self.next = (index + 1) % self.choices.len();
+            match self.choices[index].poll(context) {
+                Poll::Ready(Some(Ok(end @ Event::Finished { .. }))) if index == 0 => self.end = Some(end),
+                Poll::Ready(Some(event)) => return Poll::Ready(Some(event.map(|event| (index, event)))),
+                Poll::Ready(None) => {}
+                Poll::Pending => pending = true,
             }
-            None => self.subject.report(&self.course, None, false),
-        };
-        self.events.push_back(Event::Finished { reason, usage, report: Box::new(report) });
+        }
+        if pending { Poll::Pending } else { Poll::Ready(None) }
     }
 
-    /// Takes the events from the one at `known` on into the session's turn.
-    fn gather(&mut self, known: usize) {
-        if let Some(session) = &mut self.session {
-            self.events.range(known..).for_each(|event| session.gathered.add(event));
+    /// Ends the session's turn with the first choice's answer; its end, which says so.
+    fn settle(&mut self, mut end: Event) -> Event {
+        if let (Some(session), Event::Finished { report, .. }) = (self.session.take(), &mut end) {
+            report.session = Some(session.settle(&self.subject, &mut self.choices[0].gathered));
         }
-    }
-
-    /// Runs the request again if its worker died, nothing was given out, and it is the first time.
-    fn failed(&mut self, error: Error) -> Result<()> {
-        self.running = None;
-        let task = self.again.take().filter(|_| error.kind == ErrorKind::WorkerDied).ok_or(error)?;
-        self.answer = Answer::new(&self.spec);
-        self.events.clear();
-        if let Some(session) = &mut self.session {
-            session.gathered = Gathered::default();
-        }
-        self.course = Course::begin();
-        self.running = Some(Running::start(&self.pool, task));
-        self.restarted = true;
-        Ok(())
+        end
     }
 }
 
 impl Stream for ChatStream {
-    type Item = Result<Event>;
+    type Item = Result<(usize, Event)>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        loop {
-            if let Some(event) = this.events.pop_front() {
-                if !this.collecting {
-                    this.again = None;
-                }
-                return Poll::Ready(Some(Ok(event)));
+        self.poll_choices(context).map(|event| match event {
+            None => self.end.take().map(|end| Ok((0, self.settle(end)))),
+            Some(Err(error)) => {
+                self.choices.clear();
+                self.end = None;
+                self.session = None;
+                Some(Err(error))
             }
-            let Some(running) = &mut this.running else { return Poll::Ready(None) };
-            let taken = match ready!(running.updates.poll_recv(context)) {
-                Some(routed) => this.take(routed),
-                None => this.failed(Error::new(ErrorKind::ShuttingDown, "The server is shutting down.")),
-            };
-            if let Err(error) = taken {
-                this.events.clear();
-                this.session = None;
-                return Poll::Ready(Some(Err(error)));
-            }
-        }
+            event => event,
+        })
     }
-}
-
-/// What a session holds after an answer.
-struct Kept {
-    messages: Arc<[Message]>,
-    /// Prompt and answer.
-    tokens: Arc<[u32]>,
 }
 
 impl SessionTurn {
-    /// Stores the conversation and the answer to it; `None` where the session does not go on from here.
-    fn store(&mut self, subject: &Subject) -> Option<Kept> {
+    /// Stores the conversation and the answer to it, lets the session go, and prepares its next turn.
+    fn settle(self, subject: &Subject, answer: &mut Gathered) -> SessionUse {
+        let Self { claim, fill } = self;
         let mut messages = subject.request.messages.clone();
-        messages.push(self.gathered.message());
-        let tokens: Arc<[u32]> = [subject.prompt.tokens.as_slice(), &self.gathered.tokens].concat().into();
-        let messages = self.claim.store(messages, tokens.clone())?;
-        Some(Kept { messages, tokens })
-    }
-
-    /// Ends the request's part in the session, and prepares the next turn.
-    fn prepare(self, kept: Option<Kept>) {
-        let Self { claim, fill, .. } = self;
-        let id = claim.id.clone();
+        messages.push(answer.message());
+        let tokens: Arc<[u32]> = [subject.prompt.tokens.as_slice(), &answer.tokens].concat().into();
+        let kept = claim.store(messages, tokens.clone());
+        let told = SessionUse { id: claim.id.clone(), turn: claim.turn, kept: kept.is_some() };
+        // Whoever sees the answer's end may go on with the session, and so may the fill.
         drop(claim);
-        if let (Some(Kept { messages, tokens }), Some(fill)) = (kept, fill) {
-            fill.start(id, messages, tokens);
+        if let (Some(messages), Some(fill)) = (kept, fill) {
+            fill.start(told.id.clone(), messages, tokens);
         }
-    }
-}
-
-/// The request on its worker; dropping it cancels it.
-struct Running {
-    id: RequestId,
-    pool: Pool,
-    updates: UnboundedReceiver<Routed>,
-    ended: bool,
-}
-
-impl Running {
-    fn start(pool: &Pool, task: Generate) -> Self {
-        let id = next_id();
-        let (sender, updates) = unbounded_channel();
-        pool.generate(id, task, sender);
-        Self { id, pool: pool.clone(), updates, ended: false }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.pool.cancel(self.id);
-        }
+        told
     }
 }
 

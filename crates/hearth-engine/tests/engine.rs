@@ -17,7 +17,7 @@ use hearth_core::{Error, ErrorKind, Result};
 use hearth_engine::fake::FakeRunner;
 use hearth_engine::{ChatStream, Engine, EngineOptions, Placement, WorkerState};
 use serde_json::json;
-use support::{ask, model, read, say, spec, whole};
+use support::{ask, collect, model, read, say, spec, whole};
 use tempfile::TempDir;
 
 /// An engine whose worker makes its runner with `make`, and the folder that it needs.
@@ -83,7 +83,7 @@ async fn length_and_stop_texts_end_an_answer() {
         let stop: Vec<String> = stop.split('|').map(String::from).collect();
         let request = ChatRequest { max_tokens, stop, ..ask("count") };
         let streamed = read(engine.chat(request.clone()).await.unwrap()).await.0;
-        let mut plain = whole(engine.chat(request.clone()).await.unwrap().collect().await.unwrap());
+        let mut plain = whole(collect(engine.chat(request.clone()).await.unwrap()).await.unwrap());
         // The second finds what the first has left.
         plain.finished.as_mut().unwrap().1.cached_tokens = streamed.finished.as_ref().unwrap().1.cached_tokens;
         assert_eq!(streamed, plain, "{request:?}");
@@ -128,7 +128,7 @@ async fn every_token_of_the_text_has_its_log_probability() {
     let (engine, _dir) = saying("<think>a</think>é, b STOP");
     let sampling = SamplingOverrides { logprobs: Some(2), ..Default::default() };
     let request = ChatRequest { sampling, stop: vec!["STOP".into()], ..ask("?") };
-    let events = engine.chat(request).await.unwrap().collect().await.unwrap();
+    let events = collect(engine.chat(request).await.unwrap()).await.unwrap();
     let Some(Event::Text { text, logprobs }) = events.iter().find(|event| matches!(event, Event::Text { .. })) else {
         panic!("{events:?}")
     };
@@ -237,7 +237,7 @@ async fn a_stream_ends_by_the_step_in_which_it_was_dropped() {
     for _ in 0..4 {
         gate.send(()).unwrap();
     }
-    let texts: Vec<_> = second.take(2).map(|event| event.unwrap()).collect().await;
+    let texts: Vec<_> = second.take(2).map(|event| event.unwrap().1).collect().await;
     assert_eq!(whole(texts).text, "a ");
 }
 
@@ -358,7 +358,7 @@ async fn a_stream_that_has_begun_ends_with_the_workers_death() {
 #[tokio::test]
 async fn an_answer_that_is_not_streamed_survives_a_death_in_its_middle() {
     let (engine, _dir) = dying(1, 5);
-    let events = engine.chat(ask("?")).await.unwrap().collect().await.unwrap();
+    let events = collect(engine.chat(ask("?")).await.unwrap()).await.unwrap();
     let answer = whole(events);
     assert_eq!((answer.text.as_str(), answer.finished.unwrap().1.completion_tokens), ("still here", 11));
     assert_eq!(engine.status().deaths, 1);

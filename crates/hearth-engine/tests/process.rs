@@ -17,7 +17,7 @@ use hearth_engine::fake::FakeRunner;
 use hearth_engine::worker::run_on_stdio;
 use hearth_engine::{Engine, EngineOptions, LoadRequest, Placement, WorkerState};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use support::{ask, model, read, say, spec, whole};
+use support::{ask, collect, model, read, say, spec, whole};
 use tempfile::TempDir;
 
 type Test = fn() -> BoxFuture<'static, ()>;
@@ -141,7 +141,7 @@ async fn killed_in_mid_stream() {
 async fn killed_in_an_answer_that_is_not_streamed() {
     let (engine, _dir) = engine("block 4");
     let stream = engine.chat(ask("?")).await.unwrap();
-    let answer = tokio::spawn(stream.collect());
+    let answer = tokio::spawn(collect(stream));
     while engine.status().completion_tokens < 3 {
         tokio::task::yield_now().await;
     }

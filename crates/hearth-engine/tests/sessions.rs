@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_core::chat::{ChatRequest, Message, Role, SessionRef, Tool};
-use hearth_core::event::{AnswerReport, Event, MissReason, Turn};
+use hearth_core::event::{AnswerReport, Event, MissReason, SessionUse, Turn};
 use hearth_core::runner::Feed;
 use hearth_core::{Error, ErrorKind};
 use hearth_engine::fake::FakeRunner;
 use hearth_engine::{CacheOptions, Engine, EngineOptions, ForkError, Placement, SessionOptions};
 use serde_json::json;
-use support::{ask as plain, model, read, say, spec};
+use support::{ask as plain, collect, model, read, say, spec};
 use tempfile::TempDir;
 
 /// Each message ends with the token that ends an answer; what the model thought is always written.
@@ -68,9 +68,13 @@ impl Setup {
         let (seen, feeds, gate) = (prompts.clone(), fed.clone(), Arc::new(Mutex::new(gate)));
         let load = move |_: &_| {
             let (seen, feeds, gate, answer) = (seen.clone(), feeds.clone(), gate.clone(), answer.clone());
+            let said = feeds.clone();
             let runner = FakeRunner::new(move |prompt| {
                 let prompt = text(prompt);
                 let answer = answer(&prompt);
+                if answer == "explode" {
+                    said.lock().unwrap().push_str(&answer);
+                }
                 seen.lock().unwrap().push(prompt);
                 answer.bytes().map(u32::from).collect()
             });
@@ -96,7 +100,7 @@ impl Setup {
     }
 
     async fn say(&self, request: ChatRequest) -> AnswerReport {
-        report(self.engine.chat(request).await.unwrap().collect().await.unwrap())
+        report(collect(self.engine.chat(request).await.unwrap()).await.unwrap())
     }
 
     fn last_prompt(&self) -> String {
@@ -227,7 +231,7 @@ async fn two_at_once_are_both_right_and_the_first_is_kept() {
     let first = setup.engine.chat(ask("s", "u:1")).await.unwrap();
     let second = setup.engine.chat(ask("s", "u:2")).await.unwrap();
     drop(gate);
-    let (first, second) = tokio::join!(first.collect(), second.collect());
+    let (first, second) = tokio::join!(collect(first), collect(second));
     assert_eq!(turn(&report(first.unwrap())), (Turn::New, true));
     assert_eq!(turn(&report(second.unwrap())), (Turn::New, false));
     assert_eq!(setup.stored("s").await, "u:1 a:ok");
@@ -257,6 +261,38 @@ async fn an_answer_that_does_not_end_well_leaves_the_session_as_it_was() {
     assert_eq!((setup.stored("s").await, setup.engine.sessions().await.unwrap()[0].busy), (before, false));
 }
 
+/// One choice runs at a time: the first has ended when the second begins.
+#[tokio::test]
+async fn of_several_choices_the_first_is_kept_when_all_have_ended_well() {
+    let options = EngineOptions { max_batch: 1, ..Default::default() };
+    let answers = Arc::new(Mutex::new(["1", "2", "3", "4", "5", "explode"].into_iter()));
+    let answer = move |_: &str| answers.lock().unwrap().next().unwrap().into();
+    let setup = Setup::with(KEEPS, options, answer, None);
+    let ask = |text| setup.engine.choices(ask("s", text), 2);
+    let mut ends = Vec::new();
+    let mut stream = ask("u:1").await.unwrap();
+    while let Some(event) = stream.next().await {
+        if let (index, Event::Finished { report, .. }) = event.unwrap() {
+            ends.push((index, report.session));
+        }
+    }
+    let kept = SessionUse { id: "s".into(), turn: Turn::New, kept: true };
+    assert_eq!(ends, [(1, None), (0, Some(kept))]);
+    let before = setup.stored("s").await;
+    assert_eq!(before, "u:1 a:1");
+    let status = setup.engine.status();
+    assert_eq!((status.requests, status.prompt_tokens), (1, "user: 1.assistant: ".len() as u64), "it is read once");
+
+    let mut dropped = ask("u:2").await.unwrap();
+    while dropped.next().await.unwrap().unwrap().0 == 0 {}
+    drop(dropped);
+    assert_eq!((setup.stored("s").await, setup.engine.sessions().await.unwrap()[0].busy), (before.clone(), false));
+
+    let (_, error) = read(ask("u:3").await.unwrap()).await;
+    assert_eq!(error.unwrap().message, "it exploded");
+    assert_eq!((setup.stored("s").await, setup.engine.sessions().await.unwrap()[0].busy), (before, false));
+}
+
 #[tokio::test]
 async fn an_answer_that_was_begun_again_is_kept_once() {
     let life = Arc::new(Mutex::new(0));
@@ -272,7 +308,7 @@ async fn an_answer_that_was_begun_again_is_kept_once() {
         Ok(Box::new(runner) as Box<dyn hearth_core::runner::Runner>)
     };
     let engine = Engine::new(spec(&dir), Placement::Thread(Arc::new(load)), EngineOptions::default());
-    let report = report(engine.chat(ask("s", "u:1")).await.unwrap().collect().await.unwrap());
+    let report = report(collect(engine.chat(ask("s", "u:1")).await.unwrap()).await.unwrap());
     assert_eq!((turn(&report), engine.status().deaths), ((Turn::New, true), 1));
     assert_eq!(engine.session("s").await.unwrap().unwrap().1[1].content.as_deref(), Some("still here"));
     assert_eq!(engine.session("s").await.unwrap().unwrap().0.tokens, "user: 1\nassistant: still here".len() + 1);
@@ -326,7 +362,7 @@ async fn a_deleted_session_does_not_come_back() {
     assert!(setup.engine.delete_session("s").await.unwrap(), "it is in use, if not stored yet");
     assert!(!setup.engine.delete_session("s").await.unwrap());
     drop(gate);
-    assert_eq!(turn(&report(running.collect().await.unwrap())), (Turn::New, false));
+    assert_eq!(turn(&report(collect(running).await.unwrap())), (Turn::New, false));
     assert!(setup.engine.sessions().await.unwrap().is_empty());
     setup.say(ask("s", "u:1")).await;
     assert!(setup.engine.delete_session("s").await.unwrap() && setup.engine.session("s").await.unwrap().is_none());
@@ -340,7 +376,7 @@ async fn no_cache_is_left_of_a_deleted_session() {
     let first = setup.engine.chat(ask("s", "u:first")).await.unwrap();
     let second = setup.engine.chat(ask("s", "u:second")).await.unwrap();
     drop(open);
-    let (first, second) = tokio::join!(first.collect(), second.collect());
+    let (first, second) = tokio::join!(collect(first), collect(second));
     assert!(turn(&report(first.unwrap())).1 && !turn(&report(second.unwrap())).1);
     let implicit = Some(SessionRef { id: "s".into(), explicit: false });
     setup.say(ChatRequest { session: implicit, ..ask("", "u:third") }).await;
@@ -520,7 +556,7 @@ async fn a_slow_reader_does_not_make_the_answer_slow() {
         tokio::task::yield_now().await;
     }
     tokio::time::advance(Duration::from_secs(100)).await;
-    let events: Vec<Event> = stream.map(|event| event.unwrap()).collect().await;
+    let events: Vec<Event> = stream.map(|event| event.unwrap().1).collect().await;
     let times = report(events).timings;
     assert!(times.prefill_ms + times.decode_ms + times.load_ms < 50_000.0, "{times:?}");
 }

@@ -352,8 +352,8 @@ impl Claim {
     }
 
     /// The tokens that the session's last turn left in the worker's cache, as far as they are known here.
-    pub(crate) fn cached(&self) -> Option<&[u32]> {
-        self.stored.as_ref()?.cached.as_deref()
+    pub(crate) fn cached(&self) -> Option<Arc<[u32]>> {
+        self.stored.as_ref()?.cached.clone()
     }
 
     /// How many tokens its last turn had; known after a restart too.

@@ -49,11 +49,16 @@ pub(crate) fn whole(events: impl IntoIterator<Item = Event>) -> Whole {
 
 /// Reads a stream to its end.
 pub(crate) async fn read(stream: ChatStream) -> (Whole, Option<Error>) {
-    let items: Vec<Result<Event>> = StreamExt::collect(stream).await;
+    let items: Vec<Result<Event>> = stream.map(|event| event.map(|(_, event)| event)).collect().await;
     let error = items.iter().find_map(|item| item.as_ref().err().cloned());
     let ended = items.iter().filter(|item| matches!(item, Err(_) | Ok(Event::Finished { .. }))).count();
     assert_eq!(ended, 1, "exactly one end: {items:?}");
     (whole(items.into_iter().flatten()), error)
+}
+
+/// A whole answer that is the only one.
+pub(crate) async fn collect(stream: ChatStream) -> Result<Vec<Event>> {
+    Ok(stream.collect().await?.remove(0))
 }
 
 /// The streamed answer's text.

@@ -2,7 +2,6 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    iter,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -16,9 +15,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, future, stream};
+use futures_util::{StreamExt, stream};
 use hearth_core::{Error, Result};
-use hearth_engine::{ChatStream, Engine};
+use hearth_engine::ChatStream;
+use tokio::time::timeout;
 
 use super::{
     convert::{self, ChatCall},
@@ -37,14 +37,14 @@ pub(crate) async fn complete(
     headers: HeaderMap,
     WholeBody(body): WholeBody,
 ) -> Result<Response, ApiError> {
-    let call = read(body, headers.get(sessions::HEADER).cloned()).await?;
-    let head = head(state.engine.find(&call.request.model)?.id);
-    let streamed = call.stream.then_some(call.include_usage);
-    let answers = start(&state.engine, call).await?;
-    match streamed {
-        Some(include_usage) => stream(head, answers, include_usage, state.options.keep_alive).await,
-        None => Ok(whole(&head, answers).await?),
+    let ChatCall { request, choices, stream, include_usage } =
+        read(body, headers.get(sessions::HEADER).cloned()).await?;
+    let head = head(state.engine.find(&request.model)?.id);
+    let answers = state.engine.choices(request, choices).await?;
+    if !stream {
+        return Ok(whole(&head, answers).await?);
     }
+    streamed(head, choices, include_usage, answers, state.options.keep_alive).await
 }
 
 async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
@@ -57,41 +57,22 @@ async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
         .unwrap_or_else(|_| Err(Error::internal("Reading the request met a fault of Hearth's own; the log says more.")))
 }
 
-/// Queues one answer per choice, each with a seed of its own.
-///
-/// One after the other, so that the worker finds the later prompts in the cache of the first; and none is read before
-/// all have begun, so that the first has the session until then: the others see what it saw, and do not write.
-async fn start(engine: &Engine, call: ChatCall) -> Result<Vec<ChatStream>> {
-    let mut answers = Vec::with_capacity(call.choices);
-    for (i, mut request) in iter::zip(0.., iter::repeat_n(call.request, call.choices)) {
-        request.sampling.seed = request.sampling.seed.map(|seed| seed.wrapping_add(i));
-        answers.push(engine.chat(request).await?);
-    }
-    Ok(answers)
-}
-
-async fn whole(head: &Head, answers: Vec<ChatStream>) -> Result<Response> {
-    let answers = future::try_join_all(answers.into_iter().map(ChatStream::collect)).await?;
-    let body = whole::completion(head, answers)?;
+async fn whole(head: &Head, answers: ChatStream) -> Result<Response> {
+    let body = whole::completion(head, answers.collect().await?)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// The stream, once its first event is there, so that a failure before it keeps its status; or once the silence has
 /// lasted so long that the client must hear something.
-async fn stream(
+async fn streamed(
     head: Head,
-    answers: Vec<ChatStream>,
+    choices: usize,
     include_usage: bool,
+    mut answers: ChatStream,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
-    let choices = answers.len();
-    let with_index = |(index, answer): (usize, ChatStream)| answer.map(move |event| (index, event)).boxed();
-    let mut answers = stream::select_all(answers.into_iter().enumerate().map(with_index));
-    let first = tokio::time::timeout(keep_alive, answers.next()).await.ok().flatten();
-    if let Some((_, Err(error))) = first {
-        return Err(error.into());
-    }
-    let answers = stream::iter(first).chain(answers);
+    let first = timeout(keep_alive, answers.next()).await.ok().flatten().transpose()?;
+    let answers = stream::iter(first.map(Ok)).chain(answers);
     Ok(sse::response(frames(head, choices, include_usage, answers), keep_alive))
 }
 

@@ -24,7 +24,7 @@ const BUFFER: usize = 4096;
 /// An error becomes a frame of its own and the end.
 pub(super) fn frames<S>(head: Head, choices: usize, include_usage: bool, answers: S) -> impl Stream<Item = Bytes> + Send
 where
-    S: Stream<Item = (usize, Result<Event>)> + Send + Unpin,
+    S: Stream<Item = Result<(usize, Event)>> + Send + Unpin,
 {
     let mut encoder =
         Encoder { head, usages: vec![None; choices], include_usage, buffer: BytesMut::with_capacity(BUFFER) };
@@ -32,8 +32,8 @@ where
     let rest = stream::unfold(Some((encoder, answers)), |state| async move {
         let (mut encoder, mut answers) = state?;
         match answers.next().await {
-            Some((index, Ok(event))) => Some((encoder.event(index, &event), Some((encoder, answers)))),
-            Some((_, Err(error))) => Some((encoder.error(error), None)),
+            Some(Ok((index, event))) => Some((encoder.event(index, &event), Some((encoder, answers)))),
+            Some(Err(error)) => Some((encoder.error(error), None)),
             None => Some((encoder.end(), None)),
         }
     });

@@ -85,14 +85,17 @@ async fn the_header_names_a_session_where_the_body_does_not() {
 #[tokio::test]
 async fn a_stream_tells_of_its_session_beside_the_finish_reason() {
     let server = echoing().await;
-    let body = r#"{"messages":[{"role":"user","content":"Hi"}],"stream":true,"session_id":"s"}"#;
-    let chunks = server.chat(body).await.chunks();
-    let (last, others) = chunks.split_last().expect("chunks");
-    assert_eq!(last["choices"][0]["finish_reason"], "stop");
-    assert_eq!(last["hearth"]["session"], json!({ "id": "s", "turn": "new", "kept": true }));
-    assert!(last["hearth"]["cache"]["source"].is_string() && last["hearth"]["timings"].is_object(), "{last}");
-    assert!(others.iter().all(|chunk| chunk.get("hearth").is_none()), "{others:?}");
-    assert_eq!(said(&server, "s").await, ["Hi", "Hi"]);
+    for (id, n) in [("s", 1), ("t", 3)] {
+        let messages = json!([{ "role": "user", "content": "Hi" }]);
+        let body = json!({ "messages": messages, "stream": true, "session_id": id, "n": n });
+        let chunks = server.chat(&body.to_string()).await.chunks();
+        let (last, others) = chunks.split_last().expect("chunks");
+        assert_eq!((&last["choices"][0]["index"], &last["choices"][0]["finish_reason"]), (&json!(0), &json!("stop")));
+        assert_eq!(last["hearth"]["session"], json!({ "id": id, "turn": "new", "kept": true }));
+        assert!(last["hearth"]["cache"]["source"].is_string() && last["hearth"]["timings"].is_object(), "{last}");
+        assert!(others.iter().all(|chunk| chunk.get("hearth").is_none()), "{others:?}");
+        assert_eq!(said(&server, id).await, ["Hi", "Hi"]);
+    }
 }
 
 /// All choices answer the same conversation, and one of them becomes its next turn.

@@ -154,7 +154,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 async fn print(mut stream: ChatStream, mut printer: Printer<impl Write, impl Write>) -> Result<()> {
     while let Some(event) = stream.next().await {
-        printer.print(&event?)?;
+        printer.print(&event?.1)?;
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ fn whole(answers: Vec<Vec<Event>>) -> Value {
 }
 
 /// The frames of a stream without their `data: ` and blank line.
-fn streamed(choices: usize, include_usage: bool, events: Vec<(usize, Result<Event>)>) -> Vec<String> {
+fn streamed(choices: usize, include_usage: bool, events: Vec<Result<(usize, Event)>>) -> Vec<String> {
     let frames = frames(head(), choices, include_usage, stream::iter(events)).collect::<Vec<_>>();
     let frames = frames.now_or_never().expect("nothing to wait for");
     let text: String = frames.iter().map(|frame| std::str::from_utf8(frame).expect("UTF-8")).collect();
@@ -53,8 +53,8 @@ fn streamed(choices: usize, include_usage: bool, events: Vec<(usize, Result<Even
     frames.map(|frame| frame.strip_prefix("data: ").expect("a data line").to_owned()).collect()
 }
 
-fn ok(events: Vec<Event>) -> Vec<(usize, Result<Event>)> {
-    events.into_iter().map(|event| (0, Ok(event))).collect()
+fn ok(events: Vec<Event>) -> Vec<Result<(usize, Event)>> {
+    events.into_iter().map(|event| Ok((0, event))).collect()
 }
 
 /// What a client puts together from the deltas of one choice.
@@ -220,7 +220,7 @@ fn every_chunk_keeps_the_rules() {
 fn choices_are_told_apart_by_their_index() {
     let events = [(1, text("b")), (0, text("a")), (1, text("B")), (1, finished(FinishReason::Stop))];
     let rest = [(0, finished(FinishReason::Length))];
-    let events: Vec<_> = events.into_iter().chain(rest).map(|(index, event)| (index, Ok(event))).collect();
+    let events: Vec<_> = events.into_iter().chain(rest).map(Ok).collect();
     let mut chunks = chunks(&streamed(2, true, events));
     let usage = &chunks.pop().expect("a usage chunk")["usage"];
     assert_eq!(
@@ -272,13 +272,13 @@ fn log_probabilities_stand_beside_their_text() {
 #[test]
 fn an_error_is_the_last_frame() {
     let died = Error::new(ErrorKind::WorkerDied, "the model's process ended");
-    let frames = streamed(1, true, vec![(0, Ok(text("a"))), (0, Err(died)), (0, Ok(text("b")))]);
+    let frames = streamed(1, true, vec![Ok((0, text("a"))), Err(died), Ok((0, text("b")))]);
     let error: Value = serde_json::from_str(frames.last().expect("frames")).expect("JSON");
     let expected =
         json!({ "message": "the model's process ended", "type": "server_error", "param": null, "code": "worker_died" });
     assert_eq!((error, frames.len()), (json!({ "error": expected }), 3));
 
-    let frames = streamed(1, false, vec![(0, Ok(text("a")))]);
+    let frames = streamed(1, false, vec![Ok((0, text("a")))]);
     assert!(frames.last().expect("frames").contains("ended without a reason"), "{frames:?}");
     assert!(whole::completion(&head(), vec![vec![text("a")]]).is_err());
 }
