@@ -36,6 +36,8 @@ pub struct Reuse {
     pub shared: usize,
     /// Tokens of that conversation; 0: there was none.
     pub stored: usize,
+    /// Tokens of the prompt that were in store: more than `matched` where a file was not worth its reading.
+    pub in_store: usize,
     /// Milliseconds in the worker's queue.
     pub queue_ms: f64,
     /// Milliseconds of reading the cache from disk, waiting for it included.

@@ -311,6 +311,8 @@ impl Device {
                     matched: start.held,
                     shared: found.shared,
                     stored: found.stored,
+                    // What turned out to be of no use was not there.
+                    in_store: found.hit.filter(|hit| start.held < hit.len).map_or(found.in_store, |_| start.held),
                     queue_ms: milliseconds((now - arrived).saturating_sub(restore)),
                     restore_ms: milliseconds(restore),
                 };

@@ -285,6 +285,7 @@ fn what_has_lost_its_place_is_remembered_as_lost() {
     rig.ask(&text(2, 500), None);
     let (reuse, _) = rig.ask(&turn, None);
     assert_eq!((reuse.source, reuse.matched, reuse.shared, reuse.stored), (CacheSource::None, 0, 507, 507));
+    assert_eq!(reuse.in_store, 0);
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub(crate) struct Found {
     /// Tokens shared with the conversation that is most like the prompt, and that one's tokens.
     pub(crate) shared: usize,
     pub(crate) stored: usize,
+    /// Tokens that some cache could give, also one that is not worth what it costs to come by.
+    pub(crate) in_store: usize,
     /// A running sequence that is about to hold much more of the prompt, and how much.
     pub(crate) soon: Option<(SlotId, usize)>,
 }
@@ -332,6 +334,7 @@ struct Search<'a> {
     far: Option<Candidate<'a>>,
     /// Most like the prompt: tokens shared, when used, tokens.
     alike: (usize, u64, usize),
+    in_store: usize,
     /// What running sequences will hold: tokens, how far they are, and which.
     soon: Option<(usize, usize, SlotId)>,
 }
@@ -345,7 +348,7 @@ struct Candidate<'a> {
 
 impl<'a> Search<'a> {
     fn new(cache: &'a PrefixCache, query: Query<'a>) -> Self {
-        Self { cache, query, near: None, far: None, alike: (0, 0, 0), soon: None }
+        Self { cache, query, near: None, far: None, alike: (0, 0, 0), in_store: 0, soon: None }
     }
 
     /// Whether nothing that shares only `common` tokens can be chosen.
@@ -361,7 +364,14 @@ impl<'a> Search<'a> {
             self.alike = self.alike.max((common, entry.used, entry.len));
         }
         let reach = common.min(self.query.most);
-        let len = entry.cuts.longest(reach.min(entry.held));
+        // Nothing of what is gone, or lies where it cannot be read.
+        let is_there = match entry.place {
+            Place::Memory(_) | Place::Running(_) => true,
+            Place::Disk(_) => self.query.files,
+            Place::Lost => false,
+        };
+        let len = if is_there { entry.cuts.longest(reach.min(entry.held)) } else { 0 };
+        self.in_store = self.in_store.max(len);
         let candidate = Some(Candidate { key, len, entry }).filter(|candidate| self.is_worth_it(candidate));
         match entry.place {
             Place::Memory(_) => self.near = self.better(self.near, candidate),
@@ -381,7 +391,7 @@ impl<'a> Search<'a> {
         match entry.place {
             Place::Memory(_) if self.takes(len, entry) => len > 0,
             Place::Memory(_) | Place::Running(_) => len >= FEW,
-            Place::Disk(_) => self.query.files && len > entry.worth_reading(),
+            Place::Disk(_) => len > entry.worth_reading(),
             Place::Lost => false,
         }
     }
@@ -404,14 +414,14 @@ impl<'a> Search<'a> {
     }
 
     fn found(self) -> Found {
-        let Self { near, far, alike: (shared, _, stored), .. } = self;
+        let Self { near, far, alike: (shared, _, stored), in_store, .. } = self;
         let best = match (near, far) {
             (Some(near), Some(far)) if far.len > near.len + far.entry.worth_reading() => Some(far),
             (near, far) => near.or(far),
         };
         let at_hand = best.map_or(0, |best| best.len);
         let soon = self.soon.filter(|&(reach, ..)| reach >= at_hand + FEW).map(|(reach, _, slot)| (slot, reach));
-        Found { hit: best.and_then(|best| self.hit(best)), shared, stored, soon }
+        Found { hit: best.and_then(|best| self.hit(best)), shared, stored, in_store, soon }
     }
 
     fn hit(&self, Candidate { key, len, entry }: Candidate<'_>) -> Option<Hit> {

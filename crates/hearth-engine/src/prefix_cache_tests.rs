@@ -71,7 +71,10 @@ fn the_longest_usable_prefix_wins_and_memory_before_a_file_that_has_little_more(
             );
         }
         cache.add_file(&[tokens(0, in_file), tokens(7000, more)].concat(), file, Cuts::default(), None, 2);
-        assert_eq!(hit(&cache, &tokens(0, 200), None), expected, "{in_memory}, {in_file}, {more}");
+        let prompt = tokens(0, 200);
+        assert_eq!(hit(&cache, &prompt, None), expected, "{in_memory}, {in_file}, {more}");
+        let in_store = |files| cache.find(Query { prompt: &prompt, most: 199, session: None, files }).in_store;
+        assert_eq!((in_store(true), in_store(false)), (in_file as usize, in_memory as usize));
     }
 }
 

@@ -16,8 +16,7 @@ use tokio::time::Instant;
 use crate::pool::Routed;
 use crate::sessions::Claim;
 
-/// A cache that can be cut anywhere is given up, where so many shared tokens are not found; a few less are nothing:
-/// they may lie in a file, and others in memory.
+/// A cache that can be cut anywhere is given up, where so many shared tokens are not in store; a few less are nothing.
 const LOST: usize = 32;
 /// Where caches can be cut at some lengths alone, they are this far apart.
 const BETWEEN_CUTS: usize = 1024;
@@ -120,7 +119,7 @@ impl Subject {
             return None;
         }
         let shared = reuse.shared.max(reuse.matched).min(most);
-        let lost = shared - reuse.matched.min(shared);
+        let lost = shared.saturating_sub(reuse.in_store.max(reuse.matched));
         if common(&self.prompt.tokens, &expected.cached).min(most) > shared + LOOSE_END {
             return self.miss_at(MissReason::Evicted, reuse.matched);
         }

@@ -58,6 +58,13 @@ fn a_miss_says_what_happened_and_where() {
         let miss = miss.map(|miss| (miss.reason, miss.message_index));
         assert_eq!(miss, expected, "{cuts} {matched} {shared} {stored} {cached}");
     }
+    // A file was not worth its reading: what is not found there is what differs, if anything.
+    subjects[1].expected = Expected::default();
+    for (stored, expected) in [(last, None), (9000, miss(Changed, Some(3)))] {
+        let reuse = Reuse { matched: last - 200, shared: last, stored, in_store: last, ..Default::default() };
+        let miss = subjects[1].miss(&reuse);
+        assert_eq!(miss.map(|miss| (miss.reason, miss.message_index)), expected, "{stored}");
+    }
     // After a restart.
     subjects[1].expected = Expected { tokens: 90, messages: 3, ..Default::default() };
     let miss = subjects[1].miss(&Reuse::default());
