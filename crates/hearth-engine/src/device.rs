@@ -59,7 +59,11 @@ pub(crate) fn run(
         },
         _ => return Ok(()),
     };
-    let runner = match load(&mut request) {
+    let loaded = load(&mut request).and_then(|runner| {
+        Budget::new(runner.facts(), &request.cache).check()?;
+        Ok(runner)
+    });
+    let runner = match loaded {
         Ok(runner) => runner,
         Err(error) => return report(Report::LoadFailed(error)),
     };

@@ -3,7 +3,7 @@
 
 use hearth_core::model::{CacheFacts, ModelFacts};
 use hearth_core::runner::{MARK_EVERY, MOST_MARKS};
-use hearth_core::{Error, ErrorKind};
+use hearth_core::{Error, ErrorKind, Result};
 
 use crate::pace::LARGEST_CHUNK;
 use crate::worker::protocol::CacheOptions;
@@ -36,20 +36,25 @@ impl Load {
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     facts: CacheFacts,
-    /// `None`: not known, so nothing is refused.
-    free: Option<u64>,
+    weights: u64,
+    /// With the model; `None`: not known, so nothing is refused.
+    limit: Option<u64>,
 }
 
 impl Budget {
     pub(crate) fn new(facts: &ModelFacts, options: &CacheOptions) -> Self {
         let limit = options.limit.unwrap_or(facts.cache.memory_limit);
-        let free = (limit > 0).then(|| limit.saturating_sub(facts.weight_bytes));
-        Self { facts: facts.cache.clone(), free }
+        Self { facts: facts.cache.clone(), weights: facts.weight_bytes, limit: (limit > 0).then_some(limit) }
+    }
+
+    /// What the model leaves.
+    fn free(&self) -> Option<u64> {
+        self.limit.map(|limit| limit.saturating_sub(self.weights))
     }
 
     /// Bytes of ended sequences' caches that are kept in memory.
     pub(crate) fn keep(&self, options: &CacheOptions) -> u64 {
-        options.memory.unwrap_or_else(|| (self.free.unwrap_or(0) / KEEP_SHARE).max(KEEP_AT_LEAST))
+        options.memory.unwrap_or_else(|| (self.free().unwrap_or(0) / KEEP_SHARE).max(KEEP_AT_LEAST))
     }
 
     /// Bytes that running sequences need: their caches, with room to grow, and the scratch of their next step.
@@ -66,13 +71,26 @@ impl Budget {
 
     /// How many of `bytes` are too many.
     pub(crate) fn over(&self, bytes: u64) -> u64 {
-        self.free.map_or(0, |free| bytes.saturating_sub(free))
+        self.free().map_or(0, |free| bytes.saturating_sub(free))
+    }
+
+    /// An error for a model that leaves no room for the shortest of prompts.
+    pub(crate) fn check(&self) -> Result<()> {
+        let least = self.weights + self.demand([Load { prompt: 1, held: 0 }].into_iter());
+        let Some(limit) = self.limit.filter(|&limit| least > limit) else { return Ok(()) };
+        Err(Error::model_load(format!(
+            "This model needs at least {} of memory, {} of them for its weights, but it may use only {}: raise --memory \
+             where it is set, or serve a smaller model.",
+            megabytes(least),
+            megabytes(self.weights),
+            megabytes(limit)
+        )))
     }
 
     /// An error for a prompt that does not fit even alone.
     pub(crate) fn refuse(&self, load: Load) -> Option<Error> {
         let need = self.demand([load].into_iter());
-        let free = self.free.filter(|&free| need > free)?;
+        let free = self.free().filter(|&free| need > free)?;
         let message = format!(
             "This prompt of {} tokens needs {} of memory, but the model leaves only {} of what it may use; shorten the \
              conversation.",
@@ -88,7 +106,7 @@ impl Budget {
         let message = format!(
             "After {} tokens the memory for caches is used up: {} beside the model. Try again when less is running.",
             load.held,
-            megabytes(self.free.unwrap_or(0))
+            megabytes(self.free().unwrap_or(0))
         );
         Error::new(ErrorKind::OutOfMemory, message)
     }
@@ -172,8 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_leaves_no_room_for_a_prompt_is_refused() {
+        // One token with room for a step of growth: 7 + 32 * 100, and 2 of scratch.
+        assert_eq!(budget(Some(1_003_209), 0).check(), Ok(()));
+        let errors =
+            [(Some(1_003_208), 9_000_000), (None, 1_003_208)].map(|(set, machine)| budget(set, machine).check());
+        assert_eq!(errors[0], errors[1]);
+        let error = errors[0].clone().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ModelLoad);
+        let error = budget(Some(1), 0).check().unwrap_err().message;
+        assert!(error.contains("at least 1.0 MB") && error.contains("only 0.0 MB"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_limit_refuses_nothing() {
         let budget = budget(None, 0);
+        assert_eq!(budget.check(), Ok(()));
         assert_eq!((budget.refuse(Load { prompt: 1 << 30, held: 0 }), budget.over(u64::MAX)), (None, 0));
     }
 
