@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use hearth_tests::models::Copy;
 use hearth_tests::{Server, hearth};
 
 fn run(change: impl FnOnce(&mut Command)) -> Output {
@@ -58,6 +59,17 @@ fn what_cannot_work_is_refused_in_one_sentence() {
         let (status, said) = refused(|command| _ = command.args(arguments));
         assert_eq!(status, Some(code), "{arguments:?}: {said}");
         assert!(said.contains(part), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_before_any_request() {
+    for memory in ["1", "1M"] {
+        let (status, said) = refused(|command| _ = command.args(["serve", "--port", "0", "--memory", memory]));
+        assert_eq!(status, Some(1), "{said}");
+        let line = said.lines().last().unwrap();
+        assert!(line.starts_with("ERROR: cannot load ember: This model needs at least "), "{said}");
+        assert!(line.contains("MB of them for its weights") && line.contains("raise --memory"), "{said}");
     }
 }
 
@@ -124,6 +136,18 @@ fn the_banner_says_what_runs_where() {
     );
     // The rule before the name ends what `Server` waits for only together with it.
     assert_eq!(server.banner(), expected);
+}
+
+#[test]
+fn a_folder_is_called_by_its_own_name() {
+    let model = Copy::of_ember("Little Ember");
+    let server = Server::start_with(&["."], |command| _ = command.current_dir(model.path()));
+    let banner = server.banner();
+    assert!(
+        banner.contains("Loading model: Little Ember\n") && banner.contains("Model     : Little Ember\n"),
+        "{banner}"
+    );
+    assert_eq!(server.get("/health").json()["model"], "little-ember");
 }
 
 #[test]

@@ -26,10 +26,16 @@ fn find_in(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<ModelSp
         path if path.is_file() => bail!("{name} is a file; give the folder that holds the model"),
         _ => in_hub_cache(name, env)?,
     };
-    // A snapshot's folder is named by a revision; the id says more.
-    let display = if Path::new(name).is_dir() { dir.as_path() } else { Path::new(name) };
-    let display = display.file_name().map_or(name.into(), |segment| segment.to_string_lossy());
-    Ok(ModelSpec { id: api_name(&display), source: name.to_owned(), dir })
+    let display = display(name);
+    let segment = display.rsplit_once('/').map_or(display.as_str(), |(_, segment)| segment);
+    Ok(ModelSpec { id: api_name(segment), source: name.to_owned(), dir })
+}
+
+/// What people call a model: a folder by its own name, wherever it lies, anything else as it was asked for.
+pub fn display(name: &str) -> String {
+    let folder = Path::new(name).canonicalize().ok().filter(|path| path.is_dir());
+    let folder = folder.as_deref().and_then(Path::file_name);
+    folder.map_or(name.to_owned(), |folder| folder.to_string_lossy().into_owned())
 }
 
 /// The name by which clients call a model: its display name in lower case, spaces as hyphens, nothing else changed.
@@ -105,6 +111,9 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let spec = find_in(folder.to_str().unwrap(), no_env).unwrap();
         assert_eq!((spec.id.as_str(), spec.dir), ("tiny-llama-1b", folder.canonicalize().unwrap()));
+        // Tests run in the crate's folder.
+        assert_eq!(display("."), "hearth");
+        assert_eq!(display("mlx-community/Tiny-4bit"), "mlx-community/Tiny-4bit");
     }
 
     #[test]

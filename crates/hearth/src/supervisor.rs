@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What a server says of itself when its model is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// The model as it was asked for.
+    /// The model as people call it.
     pub model: String,
     /// The protocols that it speaks.
     pub protocols: Protocols,
@@ -40,7 +40,7 @@ pub async fn serve(
     on_ready: impl FnOnce(&Ready),
 ) -> Result<()> {
     let ready = Ready {
-        model: settings.model.clone(),
+        model: model::display(&settings.model),
         protocols: settings.protocols.clone(),
         base_url: port::base_url(listener.local_addr().context("the listener has no address")?),
         authenticated: settings.api_key.is_some(),

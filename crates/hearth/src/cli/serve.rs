@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::fail;
 use crate::settings::{self, Options, Settings};
 use crate::supervisor::{self, Ready};
-use crate::{limits, logging, port};
+use crate::{limits, logging, model, port};
 
 const AFTER_HELP: &str = "\
 Every option can also be set as a variable of the environment (--max-tokens as HEARTH_MAX_TOKENS)
@@ -69,7 +69,7 @@ fn serve(settings: Settings) -> Result<()> {
     runtime.block_on(async {
         let shutdown = stop_signal()?;
         let listener = port::bind(&settings.host, settings.port).await?;
-        say(&format!("Loading model: {}\n", settings.model));
+        say(&format!("Loading model: {}\n", model::display(&settings.model)));
         warn_of_strangers(&settings);
         supervisor::serve(&settings, listener, shutdown, |ready| say(&banner(ready))).await
     })
