@@ -38,6 +38,12 @@ pub(super) struct Space {
     pub(super) all: u64,
 }
 
+impl Space {
+    fn left_to_others(self) -> u64 {
+        LEAVE_FREE.max(self.all / 100)
+    }
+}
+
 type OnPath<T> = Arc<dyn Fn(&Path) -> io::Result<T> + Send + Sync>;
 
 /// What the folder asks of the system; tests put failing ones in.
@@ -196,7 +202,7 @@ impl Folder {
         let taken: u64 = files.iter().map(|file| file.bytes).sum();
         let space = (self.system.space)(&self.path)?;
         let over = (taken + bytes).saturating_sub(self.cap);
-        let short = (bytes + LEAVE_FREE.max(space.all / 100)).saturating_sub(space.free);
+        let short = (bytes + space.left_to_others()).saturating_sub(space.free);
         let mut older: Vec<_> =
             files.iter().filter(|file| file.used < used && FileName::parse(&file.path).is_some()).collect();
         older.sort_by_key(|file| file.used);
@@ -224,7 +230,12 @@ impl Folder {
                 self.cap
             );
         }
-        format!("A cache of {bytes} bytes is not written to {folder}: the disk has only {} bytes left.", space.free)
+        format!(
+            "A cache of {bytes} bytes is not written to {folder}: the disk has only {} bytes left, where {} are to stay \
+             free for others.",
+            space.free,
+            space.left_to_others()
+        )
     }
 
     /// All files under the folder.

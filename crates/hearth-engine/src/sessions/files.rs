@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hearth_core::task::SessionKey;
 use rustix::process::{Pid, test_kill_process};
@@ -73,17 +73,19 @@ struct Shared {
 struct Queue {
     /// By file name.
     pending: HashMap<String, Change>,
+    /// What could not be done, to be tried again.
+    failed: HashMap<String, Change>,
     writing: bool,
     closed: bool,
-    /// Whether the last write failed, which is said once.
+    /// Whether the last change failed, which is said once.
     failing: bool,
 }
 
 /// What the thread does next.
 enum Next {
     Change(String, Change),
-    /// Nobody asked for anything for a while.
-    Nothing,
+    /// It looks for what has expired, and tries again what has failed.
+    Look,
     /// All is done, and nobody will ask for more.
     End,
 }
@@ -115,24 +117,21 @@ impl Files {
     }
 
     pub(super) fn write(&self, session: Session) {
-        self.change(&session.id.clone(), Change::Write(session));
+        self.shared.change(&session.id.clone(), Change::Write(session));
     }
 
     pub(super) fn remove(&self, id: &str) {
-        self.change(id, Change::Remove);
+        self.shared.change(id, Change::Remove);
     }
 
-    /// Waits until everything is written; false where that takes longer than `limit`.
+    /// Waits until everything is written that can be; false where that takes longer than `limit`.
     pub(super) fn flush(&self, limit: Duration) -> bool {
-        let busy = |queue: &mut Queue| queue.writing || !queue.pending.is_empty();
-        let waited = self.shared.changed.wait_timeout_while(self.shared.queue(), limit, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
-    }
-
-    fn change(&self, id: &str, change: Change) {
-        let name = file_name(&self.shared.model, id);
-        self.shared.queue().pending.insert(name, change);
+        let mut queue = self.shared.queue();
+        queue.try_again();
         self.shared.changed.notify_all();
+        let busy = |queue: &mut Queue| queue.writing || !queue.pending.is_empty();
+        let waited = self.shared.changed.wait_timeout_while(queue, limit, busy);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
@@ -143,47 +142,79 @@ impl Drop for Files {
     }
 }
 
+impl Queue {
+    fn try_again(&mut self) {
+        for (name, change) in self.failed.drain() {
+            // What came later stands.
+            self.pending.entry(name).or_insert(change);
+        }
+    }
+}
+
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Plain data: no holder of the lock can leave it half changed.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn change(&self, id: &str, change: Change) {
+        let name = file_name(&self.model, id);
+        let mut queue = self.queue();
+        queue.failed.remove(&name);
+        queue.pending.insert(name, change);
+        self.changed.notify_all();
+    }
+
     fn run(&self, every: Duration, owner: &impl Owner) {
+        let mut look = Instant::now() + every;
         loop {
-            let done = match self.next(every) {
-                Next::Change(name, Change::Write(session)) => self.write(&name, &session),
-                Next::Change(name, Change::Remove) => remove(&self.path(&name)),
-                Next::Nothing => self.remove_all(&owner.expired()),
+            match self.next(look) {
+                Next::Change(name, change) => self.carry_out(name, change),
+                Next::Look => {
+                    owner.expired().iter().for_each(|id| self.change(id, Change::Remove));
+                    self.queue().try_again();
+                    look = Instant::now() + every;
+                }
                 Next::End => return,
-            };
-            let mut queue = self.queue();
-            if let (Err(error), false) = (&done, queue.failing) {
-                tracing::warn!("a session cannot be saved in {}: {error}", self.dir.display());
             }
-            queue.failing = done.is_err();
-            queue.writing = false;
-            self.changed.notify_all();
         }
     }
 
-    fn next(&self, every: Duration) -> Next {
+    fn next(&self, look: Instant) -> Next {
         let idle = |queue: &mut Queue| queue.pending.is_empty() && !queue.closed;
-        let waited = self.changed.wait_timeout_while(self.queue(), every, idle);
+        let left = look.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(self.queue(), left, idle);
         let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if !queue.closed && Instant::now() >= look {
+            return Next::Look;
+        }
         let name = queue.pending.keys().next().cloned();
         match name.and_then(|name| queue.pending.remove_entry(&name)) {
             Some((name, change)) => {
                 queue.writing = true;
                 Next::Change(name, change)
             }
-            None if queue.closed => Next::End,
-            None => Next::Nothing,
+            None => Next::End,
         }
     }
 
-    fn remove_all(&self, ids: &[String]) -> io::Result<()> {
-        ids.iter().try_for_each(|id| remove(&self.path(&file_name(&self.model, id))))
+    fn carry_out(&self, name: String, change: Change) {
+        let done = match &change {
+            Change::Write(session) => self.write(&name, session),
+            Change::Remove => remove(&self.path(&name)),
+        };
+        let mut queue = self.queue();
+        if let Err(error) = &done {
+            if !queue.failing {
+                tracing::warn!("a session cannot be saved in {}: {error}", self.dir.display());
+            }
+            if !queue.pending.contains_key(&name) {
+                queue.failed.insert(name, change);
+            }
+        }
+        queue.failing = done.is_err();
+        queue.writing = false;
+        self.changed.notify_all();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -384,6 +415,26 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(file("b").exists());
+    }
+
+    #[test]
+    fn what_could_not_be_saved_is_saved_when_it_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join(folder_name("m"));
+        let owner = Forgetful(SessionOptions::default());
+        let files = Files::start(dir.path(), "m", Duration::from_secs(3600), owner).unwrap();
+        let flush = || assert!(files.flush(Duration::from_secs(10)));
+        // Not even root can write there.
+        fs::write(&top, "in the way").unwrap();
+        for id in ["b", "c"] {
+            files.write(Session::new(id.into(), Vec::new(), 0, None));
+        }
+        flush();
+        files.remove("c");
+        fs::remove_file(&top).unwrap();
+        flush();
+        assert_eq!(fs::read_dir(&top).unwrap().count(), 1);
+        assert!(top.join(file_name("m", "b")).with_extension(EXTENSION).exists());
     }
 
     #[test]
