@@ -38,6 +38,10 @@ pub trait Runner {
     fn close(&mut self, slot: SlotId);
     /// Frees a snapshot; unknown ids are ignored.
     fn forget(&mut self, id: SnapshotId);
+    /// Holds the first `tokens` of two snapshots once, those of `from`: both were fed the same, and `to` shares nothing yet.
+    /// Whoever resumes from one of them gets a copy. All snapshots that this has changed, as they are now; after an error
+    /// they are gone.
+    fn share(&mut self, from: SnapshotId, to: SnapshotId, tokens: usize) -> Result<Vec<Snapshot>>;
     /// A snapshot's content, bit by bit, for a file. Nothing that is not known from [`Snapshot::len`] is left out.
     fn export(&mut self, id: SnapshotId) -> Result<Vec<Tensor>>;
     /// Puts aside what another process exported, of a model with the same
@@ -57,7 +61,7 @@ pub struct Resume<'a> {
 /// Where a cache comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A snapshot that is used up by it; nothing is copied.
+    /// A snapshot that is used up by it; nothing is copied but what it shares.
     Take(SnapshotId),
     /// A snapshot that stays; what is resumed is copied.
     Copy(SnapshotId),
@@ -72,10 +76,21 @@ pub struct Snapshot {
     pub id: SnapshotId,
     /// Tokens that it holds.
     pub len: usize,
-    /// Bytes of memory that it takes. Marks that it shares with others count in each.
+    /// Bytes of memory that it takes by itself. Marks that it shares with others count in each.
     pub bytes: u64,
+    /// What it holds together with others, from the first token on.
+    pub shared: Vec<Piece>,
     /// Where it can be cut back to.
     pub cuts: Cuts,
+}
+
+/// A run of tokens that several snapshots hold, in memory once, until the last of them goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Its name at its runner; never used twice.
+    pub id: u64,
+    /// Bytes of memory that it takes.
+    pub bytes: u64,
 }
 
 /// The lengths to which a cache can be cut back.

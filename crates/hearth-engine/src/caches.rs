@@ -12,7 +12,7 @@ use hearth_core::runner::{Cuts, Resume, Runner, SlotId, Snapshot, Source};
 use hearth_core::task::{CacheSource, SessionKey};
 
 use crate::disk_tier::{Content, DiskTier, Event, FileName, Indexed, Label};
-use crate::prefix_cache::{Entry, Found, From, Hit, Place, PrefixCache, Query};
+use crate::prefix_cache::{Alike, Entry, Found, From, Hit, Place, PrefixCache, Query};
 use crate::radix::Key;
 use crate::scheduler::Fed;
 use crate::sequence::{Ended, Sequence};
@@ -116,9 +116,14 @@ impl Caches {
         self.cache.find(Query { prompt, most: sequence.most_reused(), session, files })
     }
 
-    /// The bytes that are kept of an entry.
+    /// The bytes that are given back when an entry goes.
     pub(crate) fn bytes_of(&self, key: Key) -> u64 {
-        self.cache.entry(key).map_or(0, |entry| entry.bytes)
+        self.cache.bytes_of(key)
+    }
+
+    /// The bytes that an entry takes where there is no other.
+    pub(crate) fn whole_bytes_of(&self, key: Key) -> u64 {
+        self.cache.entry(key).map_or(0, Entry::whole_bytes)
     }
 
     /// Whether a file's content is at hand; asks for it otherwise.
@@ -226,12 +231,17 @@ impl Caches {
         runner.close(slot);
     }
 
-    /// Evicts what was of no use for longest, but for `spare`, until no more than `bytes` are kept.
+    /// Holds once what several begin with, then evicts what was of no use for longest, until no more than `bytes` are kept;
+    /// `spare` stays as it is.
     pub(crate) fn shrink(&mut self, runner: &mut dyn Runner, bytes: u64, spare: Option<Key>) {
-        while self.cache.bytes() > bytes
-            && let Some(key) = self.cache.oldest(spare)
-        {
-            self.evict(runner, key);
+        while self.cache.bytes() > bytes {
+            if let Some(alike) = self.cache.alike(spare) {
+                self.share(runner, alike);
+            } else if let Some(key) = self.cache.oldest(spare) {
+                self.evict(runner, key);
+            } else {
+                return;
+            }
         }
     }
 
@@ -301,7 +311,7 @@ impl Caches {
         let mut bytes = 0;
         for key in self.cache.latest() {
             let Some(entry) = self.cache.entry(key).cloned() else { continue };
-            bytes += entry.bytes;
+            bytes += entry.whole_bytes();
             // What does not fit would push out what was used later.
             if bytes > self.tier_cap || Instant::now() >= deadline {
                 break;
@@ -335,11 +345,20 @@ impl Caches {
         self.shrink(runner, self.cap, None);
     }
 
+    fn share(&mut self, runner: &mut dyn Runner, Alike { from, to, tokens }: Alike) {
+        self.copied = true;
+        match runner.share(from, to, tokens) {
+            Ok(changed) => self.cache.changed(changed),
+            // They are gone; whoever finds one of them will see.
+            Err(error) => tracing::error!("What two caches have in common could not be shared: {error}"),
+        }
+    }
+
     fn evict(&mut self, runner: &mut dyn Runner, key: Key) {
         let Some(entry) = self.cache.entry(key).cloned() else { return };
         let tokens = self.cache.tokens(key);
         let tier = self.tier.take();
-        let file = tier.as_ref().filter(|tier| tier.takes(entry.bytes));
+        let file = tier.as_ref().filter(|tier| tier.takes(entry.whole_bytes()));
         let place =
             file.and_then(|tier| self.write(runner, tier, tokens, &entry, None)).map_or(Place::Lost, Place::Disk);
         self.tier = tier;

@@ -286,21 +286,32 @@ impl Device {
     fn find_memory(&mut self, load: Load, hit: Option<Hit>) -> Option<Option<Hit>> {
         let demand = self.budget.demand(self.scheduler.loads().chain([load]));
         let spare = hit.filter(|hit| matches!(hit.from, From::Take(_) | From::Copy(_))).map(|hit| hit.key);
-        // What is taken over is a part of what the sequence needs.
-        let taken = hit.filter(|hit| matches!(hit.from, From::Take(_))).map_or(0, |hit| self.caches.bytes_of(hit.key));
-        let over = self.budget.over(demand + self.caches.bytes() - taken);
+        // What is copied stays.
+        let stays = match hit {
+            Some(Hit { from: From::Copy(_), key, .. }) => self.caches.whole_bytes_of(key),
+            _ => 0,
+        };
+        let over = self.over(demand, hit);
         // Nothing is given up where even giving up everything would not be enough.
-        let spared = spare.map_or(0, |key| self.caches.bytes_of(key));
-        if over > 0 && self.budget.over(demand + spared - taken) == 0 {
+        if over > 0 && self.budget.over(demand + stays) == 0 {
             self.caches.shrink(&mut *self.runner, self.caches.bytes().saturating_sub(over), spare);
         }
-        match (self.budget.over(demand + self.caches.bytes() - taken), hit) {
+        match (self.over(demand, hit), hit) {
             (0, hit) => Some(hit),
             (_, Some(Hit { from: From::Copy(id), key, len })) => {
                 self.find_memory(load, Some(Hit { from: From::Take(id), key, len }))
             }
             _ => None,
         }
+    }
+
+    /// How many bytes are too many where `demand` begins with `hit`: what is taken over is a part of what it needs.
+    fn over(&self, demand: u64, hit: Option<Hit>) -> u64 {
+        let taken = match hit {
+            Some(Hit { from: From::Take(_), key, .. }) => self.caches.bytes_of(key),
+            _ => 0,
+        };
+        self.budget.over(demand + self.caches.bytes() - taken)
     }
 
     fn begin(&mut self, id: RequestId, found: Found) {

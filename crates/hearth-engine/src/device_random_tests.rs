@@ -34,29 +34,34 @@ impl Kind {
 
 #[test]
 fn hundreds_of_conversations_are_answered_as_without_a_cache() {
-    let mut reused = 0;
+    let (mut reused, mut shared) = (0, 0);
     for seed in 1..=6 {
         for uncuttable in [false, true] {
             for (memory, disk) in
                 [(1 << 20, None), (64 * 2000, None), (64 * 2000, Some(1 << 19)), (64 * 600, Some(1 << 18))]
             {
-                reused += converse(Kind { seed, uncuttable, memory, disk });
+                let (tokens, pairs) = converse(Kind { seed, uncuttable, memory, disk });
+                reused += tokens;
+                shared += pairs;
             }
         }
     }
     assert!(reused > 100_000, "caches were of use: {reused}");
+    assert!(shared > 500, "pairs of them shared what they began with: {shared}");
 }
 
-/// Drives conversations for some rounds; the tokens that were not computed again.
-fn converse(kind: Kind) -> usize {
+/// Drives conversations for some rounds; the tokens that were not computed again, and the pairs of caches that began to
+/// share.
+fn converse(kind: Kind) -> (usize, usize) {
     let dir = TempDir::new().unwrap();
     let mut next = random(kind.seed * 1000 + u64::from(kind.uncuttable) + kind.memory);
     let mut rig = kind.rig(dir.path());
     let mut all: Vec<Conversation> = Vec::new();
-    let (mut asked, mut reused) = (0, 0);
+    let (mut asked, mut reused, mut shared) = (0, 0, 0);
     for round in 0..30 {
         if next(10) == 0 {
             rig.obey(Command::Shutdown);
+            shared += rig.count(|counts| &counts.shares);
             rig = kind.rig(dir.path());
         }
         let turns: Vec<usize> = (0..=next(4)).map(|_| prepare(&mut all, &mut next)).collect();
@@ -85,7 +90,7 @@ fn converse(kind: Kind) -> usize {
         }
     }
     assert!(asked > 30);
-    reused
+    (reused, shared + rig.count(|counts| &counts.shares))
 }
 
 /// Begins, extends, branches or edits a conversation; which one.

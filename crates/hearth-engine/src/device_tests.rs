@@ -16,6 +16,8 @@ use crate::worker::protocol::{CacheOptions, DiskOptions, End};
 
 #[path = "device_random_tests.rs"]
 mod random_conversations;
+#[path = "device_sharing_tests.rs"]
+mod sharing;
 
 /// Tokens of an answer, its end not counted.
 const ANSWER: usize = 6;

@@ -13,8 +13,8 @@ use std::{fs, io, vec};
 
 use hearth_core::model::{CacheFacts, ModelFacts};
 use hearth_core::runner::{
-    Cuts, Feed, Logprobs, MOST_MARKS, Resume, Runner, Sampled, Segment, SlotId, Snapshot, SnapshotId, Source, Tensor,
-    superfluous_mark,
+    Cuts, Feed, Logprobs, MOST_MARKS, Piece, Resume, Runner, Sampled, Segment, SlotId, Snapshot, SnapshotId, Source,
+    Tensor, superfluous_mark,
 };
 use hearth_core::sampling::{SamplingOverrides, SamplingParams};
 use hearth_core::{Error, Result};
@@ -52,6 +52,8 @@ pub struct Counts {
     pub evaluated: AtomicUsize,
     /// Marks that were set.
     pub marks: AtomicUsize,
+    /// Pairs of snapshots that began to share.
+    pub shares: AtomicUsize,
     /// Snapshots that were exported.
     pub exports: AtomicUsize,
     /// Snapshots that were imported.
@@ -65,8 +67,9 @@ pub struct FakeRunner {
     facts: ModelFacts,
     answer: Script,
     slots: HashMap<SlotId, Slot>,
-    snapshots: HashMap<SnapshotId, Cache>,
-    last_snapshot: SnapshotId,
+    snapshots: HashMap<SnapshotId, Kept>,
+    /// The last id that was given out, of snapshots and pieces.
+    last_id: u64,
     hook: Option<Hook>,
     steps: usize,
     open: Arc<AtomicUsize>,
@@ -87,6 +90,12 @@ struct Slot {
 struct Cache {
     tokens: Vec<u32>,
     marks: Vec<usize>,
+}
+
+/// A snapshot, and the pieces that it shares: their ids, and the token with which each ends.
+struct Kept {
+    cache: Cache,
+    pieces: Vec<(u64, usize)>,
 }
 
 impl Cache {
@@ -128,7 +137,7 @@ impl FakeRunner {
             answer: Box::new(answer),
             slots: HashMap::new(),
             snapshots: HashMap::new(),
-            last_snapshot: 0,
+            last_id: 0,
             hook: None,
             steps: 0,
             open: Arc::default(),
@@ -206,8 +215,8 @@ impl FakeRunner {
 
     fn resumed(&mut self, Resume { from, tokens }: Resume<'_>) -> Result<Cache> {
         let (source, counter) = match from {
-            Source::Take(id) => (self.snapshots.remove(&id), &self.counts.takes),
-            Source::Copy(id) => (self.snapshots.get(&id).cloned(), &self.counts.copies),
+            Source::Take(id) => (self.snapshots.remove(&id).map(|kept| kept.cache), &self.counts.takes),
+            Source::Copy(id) => (self.snapshots.get(&id).map(|kept| kept.cache.clone()), &self.counts.copies),
             Source::Branch(slot) => (self.slots.get(&slot).map(|slot| slot.cache.clone()), &self.counts.branches),
         };
         counter.fetch_add(1, SeqCst);
@@ -225,11 +234,26 @@ impl FakeRunner {
     }
 
     fn put_aside(&mut self, cache: Cache) -> Snapshot {
-        self.last_snapshot += 1;
-        let (id, len, cuts) = (self.last_snapshot, cache.tokens.len(), cache.cuts(self.facts.cache.cuts_anywhere));
-        self.snapshots.insert(id, cache);
+        let id = self.id();
+        self.snapshots.insert(id, Kept { cache, pieces: Vec::new() });
         self.count_kept();
-        Snapshot { id, len, bytes: self.bytes(len), cuts }
+        self.snapshot(id)
+    }
+
+    fn id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn snapshot(&self, id: SnapshotId) -> Snapshot {
+        let Kept { cache, pieces } = &self.snapshots[&id];
+        let (len, mut start) = (cache.tokens.len(), 0);
+        let piece = |&(id, end): &(u64, usize)| {
+            let bytes = self.bytes(end - std::mem::replace(&mut start, end));
+            Piece { id, bytes }
+        };
+        let shared = pieces.iter().map(piece).collect();
+        Snapshot { id, len, bytes: self.bytes(len - start), shared, cuts: cache.cuts(self.facts.cache.cuts_anywhere) }
     }
 
     fn bytes(&self, tokens: usize) -> u64 {
@@ -237,8 +261,34 @@ impl FakeRunner {
     }
 
     fn count_kept(&self) {
-        let kept = self.snapshots.values().map(|cache| self.bytes(cache.tokens.len())).sum();
-        self.counts.kept.store(kept, SeqCst);
+        let mut pieces = HashMap::new();
+        let own = |id| {
+            let Snapshot { bytes, shared, .. } = self.snapshot(id);
+            pieces.extend(shared.iter().map(|piece| (piece.id, piece.bytes)));
+            bytes
+        };
+        let own: u64 = self.snapshots.keys().copied().map(own).sum();
+        self.counts.kept.store(own + pieces.values().sum::<u64>(), SeqCst);
+    }
+
+    /// Makes pieces end at `tokens` where the snapshot has none that does; those that have changed.
+    fn split(&mut self, id: SnapshotId, tokens: usize) -> Vec<SnapshotId> {
+        let pieces = &self.snapshots[&id].pieces;
+        let next = pieces.iter().find(|&&(_, end)| end > tokens).copied();
+        if pieces.iter().any(|&(_, end)| end == tokens) {
+            return vec![id];
+        }
+        let (first, rest) = ((self.id(), tokens), next.map(|(_, end)| (self.id(), end)));
+        let mut changed = Vec::new();
+        for (&other, kept) in &mut self.snapshots {
+            if other == id || next.is_some_and(|next| kept.pieces.contains(&next)) {
+                kept.pieces.retain(|&piece| Some(piece) != next);
+                kept.pieces.extend(rest.into_iter().chain([first]));
+                kept.pieces.sort_by_key(|&(_, end)| end);
+                changed.push(other);
+            }
+        }
+        changed
     }
 }
 
@@ -325,8 +375,26 @@ impl Runner for FakeRunner {
         self.count_kept();
     }
 
+    /// Unlike a real runner it looks whether the tokens are the same.
+    fn share(&mut self, from: SnapshotId, to: SnapshotId, tokens: usize) -> Result<Vec<Snapshot>> {
+        let first = |id| self.snapshots.get(&id).and_then(|kept| kept.cache.tokens.get(..tokens));
+        let alike = first(from).is_some_and(|tokens| !tokens.is_empty() && first(to) == Some(tokens));
+        if !alike || from == to || !self.snapshots[&to].pieces.is_empty() {
+            self.counts.refused.fetch_add(1, SeqCst);
+            return Err(Error::internal(format!("snapshots {from} and {to} cannot share {tokens} tokens")));
+        }
+        self.counts.shares.fetch_add(1, SeqCst);
+        let mut changed = self.split(from, tokens);
+        let pieces = self.snapshots[&from].pieces.iter().copied().filter(|&(_, end)| end <= tokens).collect();
+        self.snapshots.entry(to).and_modify(|kept| kept.pieces = pieces);
+        self.count_kept();
+        changed.push(to);
+        Ok(changed.into_iter().map(|id| self.snapshot(id)).collect())
+    }
+
     fn export(&mut self, id: SnapshotId) -> Result<Vec<Tensor>> {
-        let cache = self.snapshots.get(&id).ok_or_else(|| Error::internal(format!("there is no snapshot {id}")))?;
+        let Kept { cache, .. } =
+            self.snapshots.get(&id).ok_or_else(|| Error::internal(format!("there is no snapshot {id}")))?;
         self.counts.exports.fetch_add(1, SeqCst);
         let marks: Vec<u32> = cache.marks.iter().map(|&mark| mark as u32).collect();
         Ok(vec![tensor("keys", &keys(&cache.tokens)), tensor("tokens", &cache.tokens), tensor("marks", &marks)])

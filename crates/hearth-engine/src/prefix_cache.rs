@@ -4,11 +4,11 @@
 //! [`crate::caches`]. Invariants:
 //! - What a lookup promises is a length to which that entry can be cut back, and its tokens are the prompt's: tokens are
 //!   compared one by one, on the way down the trie.
-//! - The bytes of the entries in memory are counted here and nowhere else.
+//! - The bytes of the entries in memory are counted here and nowhere else; what several of them share counts once.
 
 use std::collections::HashMap;
 
-use hearth_core::runner::{Cuts, SlotId, Snapshot, SnapshotId};
+use hearth_core::runner::{Cuts, Piece, SlotId, Snapshot, SnapshotId};
 use hearth_core::task::SessionKey;
 
 use crate::disk_tier::FileName;
@@ -19,6 +19,8 @@ pub(crate) const FEW: usize = 32;
 /// Tokens of conversations that are remembered after their caches are gone, and how many conversations.
 const LOST_TOKENS: usize = 1 << 20;
 const LOST_ENTRIES: usize = 4096;
+/// Tokens that are worth the work of holding them once.
+const WORTH_SHARING: usize = 256;
 /// A file must spare this share of what is read of it, or the reading is not worth it.
 const READ_SHARE: usize = 16;
 
@@ -40,8 +42,11 @@ pub(crate) struct Entry {
     pub(crate) owner: Option<SessionKey>,
     /// When it was last of use.
     pub(crate) used: u64,
-    /// Bytes in memory.
-    pub(crate) bytes: u64,
+    /// Bytes in memory, but for what it shares.
+    bytes: u64,
+    shared: Vec<Piece>,
+    /// Whether it shares what it can with those that were examined before it.
+    examined: bool,
     pub(crate) cuts: Cuts,
     /// Its tokens; of a running sequence the prompt's.
     len: usize,
@@ -51,8 +56,17 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    fn snapshot(&self) -> Option<SnapshotId> {
+        if let Place::Memory(id) = self.place { Some(id) } else { None }
+    }
+
     fn in_memory(&self) -> bool {
-        matches!(self.place, Place::Memory(_))
+        self.snapshot().is_some()
+    }
+
+    /// Bytes of all that it holds, shared or not.
+    pub(crate) fn whole_bytes(&self) -> u64 {
+        self.bytes + self.shared.iter().map(|piece| piece.bytes).sum::<u64>()
     }
 
     /// Tokens that a file must have beyond what is at hand to be worth reading.
@@ -106,16 +120,29 @@ pub(crate) enum From {
     File(FileName),
 }
 
+/// Two caches in memory that begin with the same tokens and do not share them yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Alike {
+    /// Who has them, and who could have them from there.
+    pub(crate) from: SnapshotId,
+    pub(crate) to: SnapshotId,
+    /// How many they are.
+    pub(crate) tokens: usize,
+}
+
 /// All that is in store.
 #[derive(Debug, Default)]
 pub(crate) struct PrefixCache {
     trie: Radix,
     entries: HashMap<Key, Entry>,
+    kept: HashMap<SnapshotId, Key>,
     running: HashMap<SlotId, Key>,
     files: HashMap<FileName, Key>,
     last_key: Key,
     /// Bytes of the entries in memory.
     bytes: u64,
+    /// How many of them hold a piece, by its id.
+    holders: HashMap<u64, usize>,
     /// Tokens of the lost entries, and their number.
     lost: usize,
     lost_entries: usize,
@@ -125,6 +152,17 @@ impl PrefixCache {
     /// Bytes of the entries in memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes that are given back when an entry goes.
+    pub(crate) fn bytes_of(&self, key: Key) -> u64 {
+        self.entries.get(&key).map_or(0, |entry| self.freed(entry))
+    }
+
+    /// Bytes of an entry that nobody else holds.
+    fn freed(&self, entry: &Entry) -> u64 {
+        let alone = entry.shared.iter().filter(|piece| self.holders.get(&piece.id) == Some(&1));
+        entry.bytes + alone.map(|piece| piece.bytes).sum::<u64>()
     }
 
     pub(crate) fn entry(&self, key: Key) -> Option<&Entry> {
@@ -201,8 +239,8 @@ impl PrefixCache {
         owner: Option<SessionKey>,
         now: u64,
     ) -> Key {
-        let Snapshot { id, bytes, cuts, .. } = snapshot;
-        self.insert(tokens, Entry { bytes, cuts, owner, ..entry(Place::Memory(id), tokens.len(), now) })
+        let Snapshot { id, bytes, shared, cuts, .. } = snapshot;
+        self.insert(tokens, Entry { bytes, shared, cuts, owner, ..entry(Place::Memory(id), tokens.len(), now) })
     }
 
     /// A file holds the cache of these tokens.
@@ -239,6 +277,41 @@ impl PrefixCache {
         kept.min_by_key(|(_, entry)| entry.used).map(|(&key, _)| key)
     }
 
+    /// Two entries in memory, neither of them `spare`, that should share. Each is looked at once, the oldest first, beside
+    /// those before it. That is enough: of any two the later one has found the earlier, or another that is more like it.
+    pub(crate) fn alike(&mut self, spare: Option<Key>) -> Option<Alike> {
+        loop {
+            let new = |(key, entry): &(&Key, &Entry)| entry.in_memory() && !entry.examined && Some(**key) != spare;
+            let (&key, _) = self.entries.iter().filter(new).min_by_key(|(_, entry)| entry.used)?;
+            let alike = self.most_alike(key, spare);
+            self.entries.entry(key).and_modify(|entry| entry.examined = true);
+            if alike.is_some() {
+                return alike;
+            }
+        }
+    }
+
+    fn most_alike(&self, key: Key, spare: Option<Key>) -> Option<Alike> {
+        let to = self.entries[&key].snapshot()?;
+        let path = self.trie.path(&self.tokens(key));
+        let near = self.trie.near(&path).take_while(|&(tokens, _)| tokens >= WORTH_SHARING);
+        let others = near.flat_map(|(tokens, keys)| keys.into_iter().map(move |key| (tokens, key)));
+        let mut examined = others.filter(|(_, other)| self.entries[other].examined && Some(*other) != spare);
+        examined.find_map(|(tokens, other)| Some(Alike { from: self.entries[&other].snapshot()?, to, tokens }))
+    }
+
+    /// What these snapshots share has changed.
+    pub(crate) fn changed(&mut self, snapshots: Vec<Snapshot>) {
+        for Snapshot { id, bytes, shared, .. } in snapshots {
+            let Some(&key) = self.kept.get(&id) else { continue };
+            let Some(entry) = self.entries.remove(&key) else { continue };
+            self.discount(&entry);
+            let entry = Entry { bytes, shared, ..entry };
+            self.count(&entry);
+            self.entries.insert(key, entry);
+        }
+    }
+
     /// The entries in memory, last used first.
     pub(crate) fn latest(&self) -> Vec<Key> {
         let mut kept: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.in_memory()).collect();
@@ -251,7 +324,7 @@ impl PrefixCache {
         if let Some(entry) = self.entries.get(&key).cloned() {
             let tokens = self.tokens(key);
             self.remove(key);
-            self.insert(&tokens, Entry { place, bytes: 0, ..entry });
+            self.insert(&tokens, Entry { place, bytes: 0, shared: Vec::new(), ..entry });
             self.forget_lost();
         }
     }
@@ -261,7 +334,10 @@ impl PrefixCache {
         let entry = self.entries.remove(&key)?;
         self.trie.remove(entry.node, key);
         match entry.place {
-            Place::Memory(_) => self.bytes -= entry.bytes,
+            Place::Memory(id) => {
+                self.discount(&entry);
+                self.kept.remove(&id);
+            }
             Place::Running(slot) => drop(self.running.remove(&slot)),
             Place::Disk(name) => drop(self.files.remove(&name)),
             Place::Lost => {
@@ -299,7 +375,10 @@ impl PrefixCache {
         let key = self.last_key;
         entry.node = self.trie.insert(tokens, key);
         match entry.place {
-            Place::Memory(_) => self.bytes += entry.bytes,
+            Place::Memory(id) => {
+                self.count(&entry);
+                self.kept.insert(id, key);
+            }
             Place::Running(slot) => drop(self.running.insert(slot, key)),
             Place::Disk(name) => drop(self.files.insert(name, key)),
             Place::Lost => {
@@ -309,6 +388,21 @@ impl PrefixCache {
         }
         self.entries.insert(key, entry);
         key
+    }
+
+    /// Counts an entry's bytes, and those of its pieces where it is the first to hold them.
+    fn count(&mut self, entry: &Entry) {
+        entry.shared.iter().for_each(|piece| *self.holders.entry(piece.id).or_default() += 1);
+        self.bytes += self.freed(entry);
+    }
+
+    fn discount(&mut self, entry: &Entry) {
+        self.bytes -= self.freed(entry);
+        for piece in &entry.shared {
+            if let Some(holders @ 2..) = self.holders.remove(&piece.id) {
+                self.holders.insert(piece.id, holders - 1);
+            }
+        }
     }
 
     /// Bounds what is remembered of what is gone.
@@ -322,7 +416,8 @@ impl PrefixCache {
 }
 
 fn entry(place: Place, len: usize, used: u64) -> Entry {
-    Entry { place, owner: None, used, bytes: 0, cuts: Cuts::default(), len, held: len, node: 0 }
+    let cuts = Cuts::default();
+    Entry { place, owner: None, used, bytes: 0, shared: Vec::new(), examined: false, cuts, len, held: len, node: 0 }
 }
 
 /// A lookup on its way.

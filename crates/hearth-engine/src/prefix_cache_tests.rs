@@ -4,11 +4,11 @@ use super::*;
 use crate::radix::tests::random;
 
 fn snapshot(id: SnapshotId, len: usize, bytes: u64) -> Snapshot {
-    Snapshot { id, len, bytes, cuts: Cuts::default() }
+    Snapshot { id, len, bytes, shared: Vec::new(), cuts: Cuts::default() }
 }
 
 fn marked(id: SnapshotId, len: usize, marks: &[usize]) -> Snapshot {
-    Snapshot { id, len, bytes: 1, cuts: Cuts { from: len, marks: marks.to_vec() } }
+    Snapshot { id, len, bytes: 1, shared: Vec::new(), cuts: Cuts { from: len, marks: marks.to_vec() } }
 }
 
 fn find(cache: &PrefixCache, prompt: &[u32], session: Option<SessionKey>) -> Found {
@@ -154,6 +154,55 @@ fn a_file_stands_in_for_shorter_ones_but_not_for_much_shorter_ones() {
     assert_eq!(cache.covered_files(name(100)), [name(50), name(99)]);
 }
 
+#[test]
+fn what_several_share_counts_once_until_the_last_of_them_goes() {
+    let mut cache = PrefixCache::default();
+    for id in 1..=3 {
+        cache.keep(&[tokens(0, 300), tokens(1000 * id, 50)].concat(), snapshot(id.into(), 350, 35), None, id.into());
+    }
+    let piece = |id, bytes| Piece { id, bytes };
+    let sharing = |id, bytes, pieces: &[Piece]| Snapshot { shared: pieces.to_vec(), ..snapshot(id, 350, bytes) };
+    let (whole, halves) = (piece(9, 30), [piece(10, 12), piece(11, 18)]);
+    cache.changed(vec![sharing(1, 5, &[whole]), sharing(2, 5, &[whole])]);
+    assert_eq!(cache.bytes(), 30 + 5 + 5 + 35);
+    cache.changed(vec![sharing(2, 5, &halves), sharing(1, 5, &halves), sharing(3, 23, &halves[..1])]);
+    assert_eq!(cache.bytes(), 30 + 5 + 5 + 23, "a piece was split for all who hold it");
+    let keys = [1, 2, 3].map(|id| cache.kept[&id]);
+    assert_eq!(keys.map(|key| cache.bytes_of(key)), [5, 5, 23], "all that each could give back");
+    assert_eq!(keys.map(|key| cache.entry(key).unwrap().whole_bytes()), [35; 3]);
+    cache.moved(keys[1], Place::Lost);
+    assert_eq!((cache.bytes(), cache.bytes_of(keys[0])), (30 + 5 + 23, 5 + 18), "nobody else holds the second half");
+    cache.remove(keys[0]);
+    assert_eq!((cache.bytes(), cache.bytes_of(keys[2])), (12 + 23, 35));
+    cache.remove(keys[2]);
+    assert_eq!((cache.bytes(), cache.holders.len(), cache.kept.len()), (0, 0, 0));
+}
+
+#[test]
+fn each_cache_is_once_looked_at_for_the_one_that_is_most_like_it() {
+    let mut cache = PrefixCache::default();
+    let keep = |cache: &mut PrefixCache, id: u64, common: u32| {
+        let tokens = [tokens(0, common), tokens(10_000 * id as u32, 700)].concat();
+        cache.keep(&tokens, snapshot(id, tokens.len(), 1), None, id);
+    };
+    for (id, common) in [(1, 600), (2, 255), (3, 256), (4, 1000)] {
+        keep(&mut cache, id, common);
+    }
+    let all = |cache: &mut PrefixCache, spare| -> Vec<_> { std::iter::from_fn(|| cache.alike(spare)).collect() };
+    let spare = cache.kept[&1];
+    assert_eq!(all(&mut cache, Some(spare)), [Alike { from: 3, to: 4, tokens: 256 }], "2 has too little in common");
+    let first = all(&mut cache, None);
+    let [Alike { from, to: 1, tokens: 600 }] = first[..] else { panic!("{first:?}") };
+    assert_eq!(from, 4);
+    assert_eq!(all(&mut cache, None), [], "never again");
+    keep(&mut cache, 5, 900);
+    assert_eq!(all(&mut cache, None), [Alike { from: 4, to: 5, tokens: 900 }]);
+    cache.remove(cache.kept[&5]);
+    cache.moved(cache.kept[&4], Place::Lost);
+    keep(&mut cache, 6, 1000);
+    assert_eq!(all(&mut cache, None), [Alike { from: 1, to: 6, tokens: 600 }], "only with what is in memory");
+}
+
 /// An entry of the list that the cache is compared with.
 #[derive(Debug, Clone)]
 struct Plain {
@@ -196,7 +245,7 @@ fn lookups_and_evictions_are_those_of_a_list() {
             check(&cache, &all, &tokens, seed);
             let marks = if next(2) == 0 { None } else { Some(next(tokens.len() as u64) as usize) };
             let cuts = marks.map_or(Cuts::default(), |mark| Cuts { from: tokens.len(), marks: vec![mark] });
-            let snapshot = Snapshot { id: now, len: tokens.len(), bytes: next(50) + 1, cuts: cuts.clone() };
+            let snapshot = Snapshot { cuts: cuts.clone(), ..snapshot(now, tokens.len(), next(50) + 1) };
             let plain = Plain { place: Place::Memory(now), cuts, bytes: snapshot.bytes, used: now, tokens };
             let mut gone = cache.keep(&plain.tokens, snapshot, None, now);
             let mut covered: Vec<_> = all.iter().filter(|old| covers(&plain, old)).filter_map(id).collect();

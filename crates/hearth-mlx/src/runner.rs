@@ -8,7 +8,8 @@
 //! 3. MLX's buffer cache is emptied only while nothing is in flight: doing it under a running command buffer is a part
 //!    of a known way to bring macOS down (mlx issue 3186). The wired limit is never touched, for the same reason.
 //! 4. A cache has one owner: a slot or a snapshot. It is moved from one to the other. A copy of it is computed before anyone
-//!    goes on, so no buffer has two readers, and the owner's next token is written in place.
+//!    goes on, so no buffer has two readers, and the owner's next token is written in place. Only snapshots share buffers,
+//!    and nobody writes to these.
 
 use std::{cell::OnceCell, collections::HashMap, path::Path, rc::Rc};
 
@@ -177,6 +178,12 @@ impl Runner for MlxRunner {
         }
     }
 
+    fn share(&mut self, from: SnapshotId, to: SnapshotId, tokens: usize) -> Result<Vec<Snapshot>> {
+        let changed = self.shelf.share(from, to, tokens);
+        self.tidy(true);
+        changed
+    }
+
     fn export(&mut self, id: SnapshotId) -> Result<Vec<Tensor>> {
         let tensors = cache::export(self.shelf.get(id)?, self.layout.forms());
         self.tidy(true);
@@ -212,7 +219,7 @@ impl MlxRunner {
                 let taken = self.shelf.take(id)?;
                 let bytes = taken.bytes();
                 let cut = self.check_tokens(from.tokens).and_then(|()| taken.cut(len));
-                if cut.as_ref().map_or(0, SequenceCache::bytes) < bytes {
+                if cut.as_ref().map_or(0, SequenceCache::bytes) != bytes {
                     self.tidy(true);
                 }
                 cut

@@ -4,6 +4,8 @@
 #[path = "parity/tiny.rs"]
 mod tiny;
 
+use std::collections::HashMap;
+
 use hearth_core::{
     runner::{Feed, Resume, Runner, Segment, SlotId, Snapshot, Source},
     sampling::SamplingParams,
@@ -107,6 +109,70 @@ fn check_in_place(runner: &mut MlxRunner, name: &str) {
     (0..3).for_each(|slot| runner.close(slot));
 }
 
+/// Bytes of snapshots, pieces once.
+fn said(all: &[Snapshot]) -> u64 {
+    let pieces: HashMap<_, _> = all.iter().flat_map(|kept| &kept.shared).map(|piece| (piece.id, piece.bytes)).collect();
+    all.iter().map(|kept| kept.bytes).chain(pieces.into_values()).sum()
+}
+
+/// Whether the bytes in use are those that snapshots say, with what MLX gives them more.
+fn check_taken(before: u64, all: &[Snapshot], name: &str) {
+    let (taken, said) = (active() - before, said(all));
+    assert!((said..=said + said / 8).contains(&taken), "{name}: {taken} bytes are in use, not {said}");
+}
+
+/// Snapshots of the same tokens.
+fn alike<const COUNT: usize>(runner: &mut MlxRunner, tokens: &[u32]) -> [Snapshot; COUNT] {
+    open(runner, 0, None);
+    step(runner, 0, Feed::Prompt { tokens, last: false });
+    let first = runner.keep(0).expect("a snapshot");
+    let all = [(); COUNT].map(|()| {
+        open(runner, 0, Some(Resume { from: Source::Copy(first.id), tokens }));
+        runner.keep(0).expect("a snapshot")
+    });
+    runner.forget(first.id);
+    all
+}
+
+/// Snapshots that share take what they say, in between hardly more than a layer, and give all back in any order.
+fn check_sharing(runner: &mut MlxRunner, name: &str, layer: u64) {
+    let tokens: Vec<u32> = (0..990).map(|place| place % 150).collect();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let before = active();
+        let mut all = alike::<3>(runner, &tokens);
+        for (from, to, shared) in [(0, 1, 900), (1, 2, 600)] {
+            let start = active();
+            memory::reset_peak().expect("a new count");
+            for changed in runner.share(all[from].id, all[to].id, shared).expect("what has changed") {
+                let place = all.iter().position(|kept| kept.id == changed.id).expect("a snapshot");
+                all[place] = changed;
+            }
+            let peak = memory::memory().expect("figures").peak as u64 - start;
+            assert!(peak <= layer + layer / 2, "{name}: {peak} bytes in between, a layer has {layer}");
+            check_taken(before, &all, name);
+        }
+        for (place, gone) in order.into_iter().enumerate() {
+            runner.forget(all[gone].id);
+            let left: Vec<_> = order[place + 1..].iter().map(|&left| all[left].clone()).collect();
+            check_taken(before, &left, name);
+        }
+    }
+}
+
+/// Who takes over a snapshot that shares, or a copy of it, writes in place from then on.
+fn check_shared_in_place(runner: &mut MlxRunner, name: &str) {
+    let tokens: Vec<u32> = (0..600).map(|place| place % 150).collect();
+    let kept = alike::<2>(runner, &tokens);
+    runner.share(kept[0].id, kept[1].id, 500).expect("what has changed");
+    for (slot, from) in (0..).zip([Source::Copy(kept[0].id), Source::Take(kept[0].id), Source::Take(kept[1].id)]) {
+        open(runner, slot, Some(Resume { from, tokens: &tokens }));
+        step(runner, slot, Feed::Prompt { tokens: &[7], last: true });
+        let taken = decoding(runner, slot);
+        assert!(taken < kept[0].bytes / 2, "{name}, {from:?}: {taken} bytes, its caches have {}", kept[0].bytes);
+    }
+    (0..3).for_each(|slot| runner.close(slot));
+}
+
 #[test]
 fn what_sequences_and_snapshots_take_is_what_they_say_and_no_more() {
     let plain = tiny::ARCHITECTURES.iter().map(|name| (*name, None));
@@ -124,5 +190,10 @@ fn what_sequences_and_snapshots_take_is_what_they_say_and_no_more() {
         let mark = if name == "gemma3_text" { 3 * 15 * 2 * 2 * 32 * 4 } else { 0 };
         check_snapshots(&mut runner, 2 * mark);
         check_in_place(&mut runner, name);
+        // One of Gemma's layers holds all tokens, of the others each.
+        let layers = if name == "gemma3_text" { 1 } else { 4 };
+        let layer = runner.facts().cache.token_bytes * 1024 / layers;
+        check_sharing(&mut runner, name, layer);
+        check_shared_in_place(&mut runner, name);
     }
 }

@@ -11,7 +11,7 @@ use crate::ops::Array;
 /// A cache that grows with its sequence.
 #[derive(Debug, Clone, Default)]
 pub struct Growing {
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
 }
 
 impl Growing {

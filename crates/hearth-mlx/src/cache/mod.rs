@@ -10,13 +10,15 @@
 //! | [`Window`] | keys and values of the latest tokens | as far as a whole window is still held |
 //! | [`Recurrent`] | one state | not at all |
 //!
-//! Where a cache cannot be cut back to, a mark can be set while the sequence stands there: see [`SequenceCache::mark`].
+//! Where a cache cannot be cut back to, a mark can be set while the sequence stands there: see [`SequenceCache::mark`]. One
+//! that can be cut back to any length can hold its first tokens together with others while it is put aside: see `sharing.rs`.
 
 mod form;
 mod growing;
 mod quantized;
 mod recurrent;
 mod sequence;
+mod sharing;
 mod tokens;
 mod transfer;
 mod window;
@@ -30,6 +32,7 @@ pub use quantized::Quantized;
 pub use recurrent::Recurrent;
 pub use sequence::SequenceCache;
 pub use tokens::STEP;
+use tokens::Tokens;
 pub(crate) use transfer::{export, import};
 pub use window::Window;
 
@@ -178,6 +181,24 @@ impl LayerCache {
             Self::Quantized(cache) => cache.update(keys, values),
             Self::Window(cache) => cache.update(keys, values),
             Self::Recurrent(_) => Err(Error::internal("a layer with a recurrent state was given keys and values")),
+        }
+    }
+
+    /// Its tokens, where it holds all of them and so can share the first ones.
+    fn tokens(&self) -> Option<&Tokens> {
+        match self {
+            Self::Growing(cache) => Some(&cache.tokens),
+            Self::Quantized(cache) => Some(&cache.tokens),
+            Self::Window(_) | Self::Recurrent(_) => None,
+        }
+    }
+
+    /// As [`LayerCache::tokens`], to be changed.
+    fn tokens_mut(&mut self) -> Option<&mut Tokens> {
+        match self {
+            Self::Growing(cache) => Some(&mut cache.tokens),
+            Self::Quantized(cache) => Some(&mut cache.tokens),
+            Self::Window(_) | Self::Recurrent(_) => None,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
 /// A packed cache that grows with its sequence: keys, their scales and biases, then those of the values.
 #[derive(Debug, Clone)]
 pub struct Quantized {
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
     keys: Scheme,
     values: Scheme,
 }

@@ -10,13 +10,13 @@ use hearth_core::{
     runner::{Cuts, MOST_MARKS, superfluous_mark},
 };
 
-use super::{Cache, LayerCache, LayerKind, Recurrent, STEP, bytes};
+use super::{Cache, LayerCache, LayerKind, Recurrent, STEP, Tokens, bytes};
 use crate::ops::{self, Array};
 
 /// The caches of one sequence, one for each layer.
 #[derive(Debug)]
 pub struct SequenceCache {
-    layers: Vec<LayerCache>,
+    pub(super) layers: Vec<LayerCache>,
     /// Shortest first.
     marks: Vec<Rc<Mark>>,
 }
@@ -75,7 +75,7 @@ impl SequenceCache {
         self.layers.iter().flat_map(LayerCache::arrays)
     }
 
-    /// Bytes of all buffers, room and marks included. A mark that several sequences share counts for each.
+    /// Bytes of all buffers, room and marks included, but for pieces. A mark that several sequences share counts for each.
     pub fn bytes(&self) -> u64 {
         let marks = self.marks.iter().flat_map(|mark| mark.arrays());
         bytes(self.arrays().chain(marks))
@@ -109,14 +109,14 @@ impl SequenceCache {
         Ok(())
     }
 
-    /// The same caches, cut back to `len`. Nothing is copied, but for what would leave more than half of its buffers empty:
-    /// that moves to smaller ones, one layer after the other.
+    /// The same caches, cut back to `len`. Nothing is copied, but for what is shared, or would leave more than half of its
+    /// buffers empty: that moves to other ones, one layer after the other.
     pub fn cut(mut self, len: usize) -> Result<Self> {
         let (len, mark) = self.place(len)?;
         for (index, layer) in self.layers.iter_mut().enumerate() {
             match mark.as_ref().and_then(|mark| mark.states[index].as_ref()) {
                 Some(state) => *layer = state.clone(),
-                None if is_mostly_empty(layer, len) => {
+                None if moves(layer, len) => {
                     let copy = layer.copy(len)?;
                     ops::eval(copy.arrays())?;
                     *layer = copy;
@@ -159,10 +159,11 @@ impl SequenceCache {
     }
 }
 
-/// Whether more than half of what a layer has room for would be empty after a cut to `len`, and not only by a step's room.
-fn is_mostly_empty(layer: &LayerCache, len: i32) -> bool {
-    let grows = matches!(layer, LayerCache::Growing(_) | LayerCache::Quantized(_));
-    grows && layer.arrays().first().is_some_and(|buffer| buffer.dim(2) / 2 > len + STEP)
+/// Whether a layer cannot keep its buffers when it is cut to `len`: others hold them too, or more than half of what there is
+/// room for would be empty, and not only by a step's room.
+fn moves(layer: &LayerCache, len: i32) -> bool {
+    let wasted = |tokens: &Tokens| tokens.buffers().first().is_some_and(|buffer| buffer.dim(2) / 2 > len + STEP);
+    layer.tokens().is_some_and(|tokens| !tokens.shared().is_empty() || wasted(tokens))
 }
 
 impl Mark {

@@ -9,4 +9,5 @@ mod packed;
 mod quantized;
 mod resume;
 mod seam;
+mod sharing;
 mod tiny;

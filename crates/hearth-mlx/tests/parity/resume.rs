@@ -16,29 +16,29 @@ use crate::{
 const CHUNK: usize = 64;
 
 /// Tokens of an answer.
-const NEW: usize = 12;
+pub(crate) const NEW: usize = 12;
 
 /// A model and how its caches are kept.
-struct Case {
-    name: String,
-    runner: MlxRunner,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) runner: MlxRunner,
     _folder: TempDir,
 }
 
 /// Every architecture with every kind of cache; 4 bits differ from 8 in nothing but their size, so they have one turn.
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let both = tiny::ARCHITECTURES.iter().flat_map(|name| [None, Some(8)].map(|kv_bits| case(name, kv_bits)));
     both.chain([case("llama", Some(4))]).collect()
 }
 
-fn case(architecture: &str, kv_bits: Option<u8>) -> Case {
+pub(crate) fn case(architecture: &str, kv_bits: Option<u8>) -> Case {
     let folder = tiny::folder(architecture, 32);
     let runner = hearth_mlx::load(folder.path(), LoadOptions { kv_bits, ..LoadOptions::default() }).expect("a model");
     Case { name: format!("{architecture}, {kv_bits:?} bits"), runner, _folder: folder }
 }
 
 /// A prompt that begins with as many tokens of the same text as `shared` says, and goes on by itself.
-fn prompt(len: u32, shared: u32, seed: u32) -> Vec<u32> {
+pub(crate) fn prompt(len: u32, shared: u32, seed: u32) -> Vec<u32> {
     let token = |place: u32| if place < shared { place * place + place / 7 } else { place * (seed + 3) + 5 * seed };
     (0..len).map(|place| token(place) % 150).collect()
 }
@@ -66,7 +66,12 @@ fn draw(runner: &mut MlxRunner, slot: SlotId, count: usize) -> Vec<u32> {
 }
 
 /// A whole answer, after which the slot is kept: it holds the prompt and the answer.
-fn answer(case: &mut Case, slot: SlotId, prompt: &[u32], from: Option<(Source, usize)>) -> (Vec<u32>, Snapshot) {
+pub(crate) fn answer(
+    case: &mut Case,
+    slot: SlotId,
+    prompt: &[u32],
+    from: Option<(Source, usize)>,
+) -> (Vec<u32>, Snapshot) {
     begin(case, slot, prompt, from);
     let tokens = draw(&mut case.runner, slot, NEW);
     let snapshot = case.runner.keep(slot).expect("a snapshot");
@@ -75,13 +80,13 @@ fn answer(case: &mut Case, slot: SlotId, prompt: &[u32], from: Option<(Source, u
 }
 
 /// The answer without any cache.
-fn cold(case: &mut Case, prompt: &[u32]) -> Vec<u32> {
+pub(crate) fn cold(case: &mut Case, prompt: &[u32]) -> Vec<u32> {
     let (tokens, snapshot) = answer(case, 9, prompt, None);
     case.runner.forget(snapshot.id);
     tokens
 }
 
-fn joined(prompt: &[u32], answer: &[u32], more: &[u32]) -> Vec<u32> {
+pub(crate) fn joined(prompt: &[u32], answer: &[u32], more: &[u32]) -> Vec<u32> {
     [prompt, answer, more].concat()
 }
 
@@ -259,7 +264,7 @@ fn what_is_exported_and_imported_answers_to_the_bit() {
 }
 
 /// Answers to one prompt from several sources at once, each token with the log-probabilities of all.
-fn watch(case: &mut Case, text: &[u32], sources: &[(Source, usize)]) -> Vec<Vec<Sampled>> {
+pub(crate) fn watch(case: &mut Case, text: &[u32], sources: &[(Source, usize)]) -> Vec<Vec<Sampled>> {
     let params = SamplingParams { logprobs: Some(160), ..greedy() };
     for (slot, &(from, len)) in (20..).zip(sources) {
         let resume = Resume { from, tokens: &text[..len] };

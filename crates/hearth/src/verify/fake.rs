@@ -94,7 +94,7 @@ impl Fake {
         self.next += 1;
         let (len, cuts) = (cache.tokens.len(), self.cuts_of(&cache));
         self.kept.insert(self.next, cache);
-        Snapshot { id: self.next, len, bytes: 4 * len as u64, cuts }
+        Snapshot { id: self.next, len, bytes: 4 * len as u64, shared: Vec::new(), cuts }
     }
 
     fn source(&mut self, from: Source) -> Option<Cache> {
@@ -203,6 +203,11 @@ impl Runner for Fake {
 
     fn forget(&mut self, id: SnapshotId) {
         self.kept.remove(&id);
+    }
+
+    /// It leaves everything as it is.
+    fn share(&mut self, _: SnapshotId, _: SnapshotId, _: usize) -> Result<Vec<Snapshot>> {
+        Ok(Vec::new())
     }
 
     fn export(&mut self, id: SnapshotId) -> Result<Vec<Tensor>> {
