@@ -19,7 +19,7 @@ fn said(output: &Output) -> String {
 }
 
 fn listed(home: &Path, dir: &str) -> Value {
-    serde_json::from_slice(&cache(home, &["--json", "--cache-dir", dir]).stdout).unwrap()
+    serde_json::from_slice(&cache(home, &["--json", "--cache-dir", dir, "--cache-disk", "2G"]).stdout).unwrap()
 }
 
 /// Lets a server answer twice, once in a session, and end.
