@@ -1,11 +1,10 @@
 //! How much memory sequences need, and how much there is. MLX ends the process when memory runs out, so it is reckoned
 //! before, from what the model's facts say.
 
+use hearth_core::cache::LARGEST_FEED;
 use hearth_core::model::{CacheFacts, ModelFacts};
-use hearth_core::runner::{MARK_EVERY, MOST_MARKS};
 use hearth_core::{Error, ErrorKind, Result};
 
-use crate::pace::LARGEST_CHUNK;
 use crate::worker::protocol::CacheOptions;
 
 /// What is kept of ended sequences by default: a quarter of what the weights leave, but not less than this.
@@ -24,7 +23,7 @@ pub(crate) struct Load {
 impl Load {
     /// Tokens that it may feed in one step: a small rest goes along with a whole chunk.
     fn chunk(self) -> usize {
-        self.prompt.saturating_sub(self.held).clamp(1, LARGEST_CHUNK + LARGEST_CHUNK / 4)
+        self.prompt.saturating_sub(self.held).clamp(1, LARGEST_FEED)
     }
 
     fn length(self) -> usize {
@@ -113,11 +112,7 @@ impl Budget {
 
     /// The prompt and one step of growth, or what it has grown to.
     fn cache(&self, load: Load) -> u64 {
-        let step = self.facts.step.max(1);
-        let tokens = load.length().max(load.prompt + step).next_multiple_of(step);
-        // Besides those of the prompt one of an earlier one's end, or that somebody asks for.
-        let marks = (load.prompt / MARK_EVERY + 2).min(MOST_MARKS) as u64;
-        self.facts.fixed_bytes + self.facts.mark_bytes * marks + self.facts.token_bytes * tokens as u64
+        self.facts.sequence_bytes(load.prompt, load.length())
     }
 }
 

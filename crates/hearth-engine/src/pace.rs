@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use hearth_core::cache::LARGEST_FEED;
+
 /// How long a prompt's chunk may hold up those who decode.
 const BESIDE_DECODE: Duration = Duration::from_millis(150);
 /// ... or so many of their own steps, where these are slow.
@@ -17,8 +19,8 @@ pub(crate) const SMALLEST_CHUNK: usize = 32;
 /// The same while nobody decodes: on a long history a pass also reads all of its keys and values, and a conversation's next
 /// turn is often no longer than this.
 const SMALLEST_ALONE: usize = 64;
-/// More tokens at a time are no faster.
-pub(crate) const LARGEST_CHUNK: usize = 512;
+/// More tokens at a time are no faster. A rest of a quarter goes along.
+pub(crate) const LARGEST_CHUNK: usize = LARGEST_FEED / 5 * 4;
 /// The chunk while nothing has been measured.
 const FIRST_CHUNK: usize = 64;
 /// Chunks are multiples of this, which suits matrix kernels.

@@ -5,7 +5,11 @@
 
 use std::path::Path;
 
-use hearth_core::{Result, model::CacheFacts};
+use hearth_core::{
+    Result,
+    cache::{is_fused, scratch_bytes},
+    model::CacheFacts,
+};
 
 use crate::{
     batch::{Batch, Chunk, Wanted},
@@ -16,12 +20,6 @@ use crate::{
     models::Model,
     ops::{self, Array},
 };
-
-/// Sizes of heads for which MLX attends on a GPU without writing the scores down (0.32, prompts' chunks).
-const FUSED_HEADS: [i32; 3] = [64, 80, 128];
-
-/// Bytes of a score; half of that with weights of 16 bits, which is not relied on.
-const SCORE_BYTES: u64 = 4;
 
 /// The caches of a model's layers.
 #[derive(Debug)]
@@ -81,18 +79,16 @@ impl Layout {
         })
     }
 
-    /// Bytes for each pair of a new token and one that it looks at: a score for each head, and whether it may look.
     fn scratch_bytes(&self) -> u64 {
-        if self.forms.iter().all(is_fused) { 0 } else { self.heads as u64 * SCORE_BYTES + 1 }
+        if self.forms.iter().all(attends_fused) { 0 } else { scratch_bytes(self.heads as u64) }
     }
 }
 
 /// Whether a layer attends without writing scores down.
-fn is_fused(form: &Form) -> bool {
-    let fits = |dims: i32| FUSED_HEADS.contains(&dims);
+fn attends_fused(form: &Form) -> bool {
     match &form.kind {
         LayerKind::Growing | LayerKind::Window(_) => {
-            !ops::on_cpu() && form.parts.iter().all(|part| fits(part.shape[3]))
+            !ops::on_cpu() && form.parts.iter().all(|part| is_fused(part.shape[3] as u64))
         }
         LayerKind::Quantized { .. } => false,
         LayerKind::Recurrent(_) => true,

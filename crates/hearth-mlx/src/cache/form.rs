@@ -2,16 +2,17 @@
 
 use std::rc::Rc;
 
-use hearth_core::{Error, Result, model::CacheFacts};
+use hearth_core::{
+    Error, Result,
+    cache::{Holds, LayerBytes},
+    model::CacheFacts,
+};
 
-use super::{Cache, LayerCache, STEP, SequenceCache};
+use super::{Cache, LayerCache, SequenceCache};
 use crate::{
     ops::{self, Array, Dtype},
     quantization::{Mode, Scheme},
 };
-
-/// Tokens that are fed at once at most: the engine's largest chunk, and a rest that goes along with it.
-const LARGEST_CHUNK: u64 = 640;
 
 /// What a layer remembers.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,9 +115,13 @@ impl Form {
         }
     }
 
-    /// Bytes of one token, or of the state.
-    fn unit_bytes(&self) -> u64 {
-        self.parts.iter().map(PartForm::bytes).sum()
+    fn layer_bytes(&self) -> LayerBytes {
+        let holds = match self.kind {
+            LayerKind::Growing | LayerKind::Quantized { .. } => Holds::All,
+            LayerKind::Window(window) => Holds::Latest(window as usize),
+            LayerKind::Recurrent(_) => Holds::State,
+        };
+        LayerBytes { holds, bytes: self.parts.iter().map(PartForm::bytes).sum() }
     }
 }
 
@@ -143,22 +148,5 @@ pub(crate) fn quantize(forms: &[Form], bits: u8, model: &str) -> Result<Vec<Laye
 
 /// The part of the facts that forms tell, for sequences of at most `context` tokens.
 pub(crate) fn facts(forms: &[Form], context: usize) -> CacheFacts {
-    let mut facts = CacheFacts { step: STEP as usize, cuts_anywhere: true, ..CacheFacts::default() };
-    for form in forms {
-        facts.cuts_anywhere &= form.kind.cuts_anywhere();
-        match form.kind {
-            LayerKind::Growing | LayerKind::Quantized { .. } => facts.token_bytes += form.unit_bytes(),
-            LayerKind::Window(window) => {
-                let (needed, context) = (window as u64 - 1, context as u64);
-                let held = (needed + LARGEST_CHUNK).min(context) + STEP as u64;
-                facts.fixed_bytes += held * form.unit_bytes();
-                facts.mark_bytes += needed.min(context) * form.unit_bytes();
-            }
-            LayerKind::Recurrent(_) => {
-                facts.fixed_bytes += form.unit_bytes();
-                facts.mark_bytes += form.unit_bytes();
-            }
-        }
-    }
-    facts
+    CacheFacts::of(forms.iter().map(Form::layer_bytes), context)
 }

@@ -15,7 +15,7 @@ use super::{dims, part};
 use crate::ops::{self, Array};
 
 /// Tokens by which buffers grow.
-pub const STEP: i32 = 256;
+pub const STEP: i32 = hearth_core::cache::STEP as i32;
 
 /// Buffers of equal length. Clones share them; MLX copies a shared one before it writes.
 #[derive(Debug, Clone, Default)]

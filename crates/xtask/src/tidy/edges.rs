@@ -37,7 +37,7 @@ const RULES: &[Rule] = &[
         may_use: &["hearth-core", "hearth-text"],
         must_not_use: &[SERVER, CLIENT, MLX, SQL, TAURI],
     },
-    Rule { name: "hearth-hub", may_use: &["hearth-core"], must_not_use: &[SERVER_ONLY, MLX, SQL, TAURI] },
+    Rule { name: "hearth-hub", may_use: &["hearth-core", "hearth-test-hub"], must_not_use: &[SERVER_ONLY, MLX, SQL, TAURI] },
     Rule { name: "hearth-store", may_use: &[], must_not_use: &[SERVER, CLIENT, MLX, TAURI] },
     Rule {
         name: "hearth-server",
@@ -60,7 +60,8 @@ const RULES: &[Rule] = &[
     Rule { name: "hearth-app", may_use: &["hearth"], must_not_use: &[MLX, SQL] },
     // xtask is built before set-up, when nothing that links MLX can be.
     Rule { name: "xtask", may_use: &[], must_not_use: &[MLX, TAURI] },
-    Rule { name: "hearth-tests", may_use: &["hearth", "hearth-core"], must_not_use: &[MLX] },
+    Rule { name: "hearth-tests", may_use: &["hearth", "hearth-core", "hearth-test-hub"], must_not_use: &[MLX] },
+    Rule { name: "hearth-test-hub", may_use: &[], must_not_use: &[CLIENT_ONLY, MLX, SQL, TAURI] },
 ];
 
 /// The hub may use hyper as a client, and the server as a server.

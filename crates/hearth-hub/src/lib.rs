@@ -1,0 +1,3 @@
+//! Hugging Face and model files on disk: what there is, what fits, and how it gets here.
+
+pub mod fit;

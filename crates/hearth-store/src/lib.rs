@@ -1,0 +1,1 @@
+//! What Hearth remembers between starts, in one SQLite database. A file for each table: its row, its queries, its tests.
