@@ -1,7 +1,11 @@
 //! What is reckoned before a download is what the worker counts after it: caches and weights to the byte, for every
 //! architecture of this build.
 
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use hearth_core::{
     model::{CacheFacts, ModelFacts},
@@ -21,7 +25,7 @@ fn models() -> Vec<(PathBuf, Value)> {
     models.map(|dir| (dir.clone(), config(&dir))).collect()
 }
 
-fn config(dir: &std::path::Path) -> Value {
+fn config(dir: &Path) -> Value {
     serde_json::from_slice(&fs::read(dir.join("config.json")).expect("config.json")).expect("JSON")
 }
 
@@ -49,6 +53,13 @@ fn an_estimate_is_what_the_worker_counts() {
         }
     }
     assert!(packed > 0, "no model could have a packed cache");
+}
+
+#[test]
+fn every_architecture_is_among_the_models() {
+    let found: BTreeSet<_> =
+        models().iter().filter_map(|(_, config)| Some(config["model_type"].as_str()?.to_owned())).collect();
+    assert_eq!(found, hearth_mlx::models::names().map(str::to_owned).collect());
 }
 
 #[test]

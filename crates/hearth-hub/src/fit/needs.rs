@@ -59,7 +59,7 @@ impl Needs {
             parameters: implied.map(|implied| (implied.parameters, implied.active_parameters)),
             context,
             layers: config.required("num_hidden_layers")?,
-            experts: implied.is_some_and(|implied| implied.experts),
+            experts: weights::experts(&config).is_some(),
             fused: kv_bits.is_none() && is_fused(heads.dims),
             cache: CacheFacts { scratch_bytes: scratch_bytes(heads.queries), ..CacheFacts::of(layers, context) },
         })

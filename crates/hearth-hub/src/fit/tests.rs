@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::catalog;
 
 const GIB: u64 = 1 << 30;
 
@@ -182,29 +183,37 @@ fn a_sentence_says_the_figures_and_what_to_do() {
     assert!(say(Machine { limit: 0, ..mac(4) }).ends_with("how much this machine can hold is not known."));
 }
 
-/// Published for an M4 Max of 546 GB/s, where a prompt of 2,048 tokens stood before.
+/// Published for an M4 Max of 546 GB/s, most of them by mlx-lm after a prompt of 2,048 tokens.
 #[test]
 fn speed_is_within_ten_per_cent_of_published_figures() {
-    let qwen3_4b = |bits| {
-        changed(json!({
-            "hidden_size": 2560, "intermediate_size": 9728, "tie_word_embeddings": true,
-            "quantization": {"group_size": 64, "bits": bits},
-        }))
-    };
-    let mut dense = qwen3_4b(4);
-    dense.as_object_mut().unwrap().remove("quantization");
-    let moe = |bits| {
-        changed(json!({
-            "model_type": "qwen3_moe", "hidden_size": 2048, "num_hidden_layers": 48, "num_key_value_heads": 4,
-            "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768,
-            "quantization": {"group_size": 64, "bits": bits},
-        }))
-    };
-    let table = [(qwen3_4b(4), 134.5), (qwen3_4b(8), 86.9), (dense, 52.5), (moe(4), 113.3), (moe(8), 83.2)];
-    for (config, published) in table {
-        let found = tokens_per_second(&needs(&config), 546e9, 2048);
-        assert!((0.9..1.1).contains(&(found / published)), "{found} for {published}");
+    let table = [
+        ("Llama-3.2-1B-Instruct-4bit", 128, 421.0),
+        ("Qwen3-1.7B-4bit", 128, 293.0),
+        ("Qwen3-4B-Instruct-2507-4bit", 2048, 134.5),
+        ("Qwen3-4B-Instruct-2507-8bit", 2048, 86.9),
+        ("Mistral-7B-Instruct-v0.3-4bit", 128, 103.0),
+        ("Qwen3-30B-A3B-Instruct-2507-4bit", 2048, 113.3),
+        ("Qwen3-30B-A3B-Instruct-2507-8bit", 2048, 83.2),
+    ];
+    for (repo, tokens, published) in table {
+        let (model, variant) = catalog::find(&format!("mlx-community/{repo}")).unwrap();
+        let found = tokens_per_second(&model.needs(variant, None).unwrap(), 546e9, tokens);
+        assert!((0.9..1.1).contains(&(found / published)), "{repo}: {found} for {published}");
     }
+}
+
+/// The index of `mlx-community/Llama-3.1-Nemotron-70B-Instruct-HF-4bit`, a Llama 70B, says 39,688,355,840 bytes; that of 8 bits
+/// 74,964,549,632.
+#[test]
+fn an_estimate_is_what_an_index_says() {
+    let llama = |bits| {
+        json!({
+            "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
+            "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 128_256,
+            "quantization": {"group_size": 64, "bits": bits},
+        })
+    };
+    assert_eq!([4, 8].map(|bits| needs(&llama(bits)).weights), [39_688_355_840, 74_964_549_632]);
 }
 
 #[test]

@@ -52,8 +52,6 @@ pub(super) struct Weights {
     pub(super) bytes: u64,
     /// Bytes that every token reads.
     pub(super) active_bytes: u64,
-    /// Whether there are experts of which each token needs a few.
-    pub(super) experts: bool,
 }
 
 /// Weights as the configuration implies them, with floats of `float` bytes; `None` where the architecture is not known.
@@ -135,17 +133,17 @@ impl Sum<'_> {
     /// One block of three matrices, or experts of which a router chooses, and those that all tokens share.
     fn feed_forward(&mut self, config: &Fields<'_>, path: &str, layer: u64) -> Result<()> {
         let inner = config.required("intermediate_size")?;
-        let experts = config.any_size(&["num_experts", "num_local_experts", "n_routed_experts"]);
-        let Some(experts) = experts.filter(|_| layer >= config.size("first_k_dense_replace").unwrap_or(0)) else {
+        let Some(experts) = experts(config).filter(|_| layer >= config.size("first_k_dense_replace").unwrap_or(0))
+        else {
             let bias = config.flag("mlp_bias");
             return self.block(config, path, inner, Share::WHOLE, bias);
         };
         let (hidden, inner) = (config.required("hidden_size")?, config.size("moe_intermediate_size").unwrap_or(inner));
         let chosen = config.any_size(&["num_experts_per_tok"]).unwrap_or(experts).min(experts);
-        self.matrix(&format!("{path}.gate"), experts, hidden, Share::WHOLE)?;
-        self.weights.experts = true;
-        let bias = config.model_type()? == "gpt_oss";
-        self.block(config, &format!("{path}.switch_mlp"), inner, Share { all: experts, active: chosen }, bias)?;
+        let gpt_oss = config.model_type()? == "gpt_oss";
+        let (router, block) = if gpt_oss { ("router", "experts") } else { ("gate", "switch_mlp") };
+        self.matrix(&format!("{path}.{router}"), experts, hidden, Share::WHOLE)?;
+        self.block(config, &format!("{path}.{block}"), inner, Share { all: experts, active: chosen }, gpt_oss)?;
         let shared = config.size("n_shared_experts").unwrap_or(0);
         self.block(config, &format!("{path}.shared_experts"), inner * shared, Share::times(shared.min(1)), false)
     }
@@ -162,6 +160,11 @@ impl Sum<'_> {
         }
         Ok(())
     }
+}
+
+/// Experts in each layer, of which a token needs a few.
+pub(super) fn experts(config: &Fields<'_>) -> Option<u64> {
+    config.any_size(&["num_experts", "num_local_experts", "n_routed_experts"])
 }
 
 /// The heads of attention.

@@ -32,6 +32,11 @@ const MODELS: &[(&str, Load)] = &[
     ("qwen3", qwen3::load),
 ];
 
+/// Every `model_type` that can be built.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().map(|(name, _)| *name)
+}
+
 /// Builds the architecture that the configuration names.
 pub fn load(config: &Config, weights: &Weights) -> Result<Box<dyn Model>> {
     let (_, load) = MODELS.iter().find(|(name, _)| *name == config.model_type).ok_or_else(|| unknown(config))?;
@@ -39,7 +44,6 @@ pub fn load(config: &Config, weights: &Weights) -> Result<Box<dyn Model>> {
 }
 
 fn unknown(config: &Config) -> Error {
-    let known: Vec<_> = MODELS.iter().map(|(name, _)| *name).collect();
-    let (unknown, known) = (&config.model_type, known.join(", "));
+    let (unknown, known) = (&config.model_type, names().collect::<Vec<_>>().join(", "));
     Error::model_load(format!("config.json: model_type {unknown:?} is not supported; known are {known}"))
 }
