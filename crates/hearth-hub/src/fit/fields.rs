@@ -3,7 +3,7 @@
 use hearth_core::{Error, Result};
 use serde_json::Value;
 
-/// Fields of which only such values are believed that no product of them overflows, as the worker does when it loads.
+/// The largest values that are believed: no product of them overflows. The worker is as strict when it loads.
 pub(super) const SIZES: &[(&str, u64)] = &[
     ("hidden_size", 1 << 17),
     ("intermediate_size", 1 << 20),

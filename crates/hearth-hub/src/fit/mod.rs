@@ -3,6 +3,7 @@
 //!
 //! Bytes are counted as the worker counts them (`hearth_core::cache`); speed is what memory allows.
 
+mod caches;
 mod fields;
 mod machine;
 mod needs;

@@ -140,7 +140,11 @@ fn extremes_that_are_still_believed_do_not_overflow() {
         fields::SIZES.iter().map(|(name, most)| ((*name).to_owned(), Value::from(*most))).collect();
     for name in ["qwen3_moe", "gpt_oss", "gemma3_text", "glm4_moe"] {
         let mut config = most.clone();
-        config.extend([("model_type".to_owned(), name.into()), ("first_k_dense_replace".to_owned(), 0.into())]);
+        let own = json!({
+            "model_type": name, "first_k_dense_replace": 0, "torch_dtype": "float32",
+            "quantization": {"bits": 32, "group_size": 1},
+        });
+        config.extend(own.as_object().unwrap().clone());
         let needs = needs(&config.into());
         let fit = fit(&needs, &mac(64));
         assert_eq!(fit.verdict, Verdict::WillNotFit, "{name}");

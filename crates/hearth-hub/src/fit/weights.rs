@@ -6,10 +6,7 @@
 
 use hearth_core::Result;
 
-use super::{
-    fields::Fields,
-    quantization::{Quantization, Scheme},
-};
+use super::{caches::Heads, fields::Fields, quantization::Quantization};
 
 /// What an architecture has beside the matrices that all have.
 #[derive(Clone, Copy)]
@@ -139,7 +136,7 @@ impl Sum<'_> {
             return self.block(config, path, inner, Share::WHOLE, bias);
         };
         let (hidden, inner) = (config.required("hidden_size")?, config.size("moe_intermediate_size").unwrap_or(inner));
-        let chosen = config.any_size(&["num_experts_per_tok"]).unwrap_or(experts).min(experts);
+        let chosen = config.size("num_experts_per_tok").unwrap_or(experts).min(experts);
         let gpt_oss = config.model_type()? == "gpt_oss";
         let (router, block) = if gpt_oss { ("router", "experts") } else { ("gate", "switch_mlp") };
         self.matrix(&format!("{path}.{router}"), experts, hidden, Share::WHOLE)?;
@@ -165,39 +162,4 @@ impl Sum<'_> {
 /// Experts in each layer, of which a token needs a few.
 pub(super) fn experts(config: &Fields<'_>) -> Option<u64> {
     config.any_size(&["num_experts", "num_local_experts", "n_routed_experts"])
-}
-
-/// The heads of attention.
-pub(super) struct Heads {
-    pub(super) queries: u64,
-    pub(super) keys: u64,
-    pub(super) dims: u64,
-}
-
-impl Heads {
-    pub(super) fn of(config: &Fields<'_>) -> Result<Self> {
-        let queries = config.required("num_attention_heads")?;
-        let hidden = config.required("hidden_size")?;
-        let keys = config.size("num_key_value_heads").unwrap_or(queries);
-        Ok(Self { queries, keys, dims: config.size("head_dim").unwrap_or(hidden / queries) })
-    }
-
-    /// Those of layers that see all tokens, which in Gemma 4 are others.
-    pub(super) fn of_growing(config: &Fields<'_>) -> Result<Self> {
-        let Self { queries, keys, dims } = Self::of(config)?;
-        let keys = config.size("num_global_key_value_heads").unwrap_or(keys);
-        Ok(Self { queries, keys, dims: config.size("global_head_dim").unwrap_or(dims) })
-    }
-
-    /// Bytes of a token's keys and values, in `bits` bits where that is said; `None` where a head has no such form.
-    pub(super) fn token_bytes(&self, bits: Option<u8>, float: u64) -> Option<u64> {
-        let row = match bits {
-            None => self.dims * float,
-            Some(bits) => {
-                let group = [64, 32].into_iter().find(|group| self.dims.is_multiple_of(*group))?;
-                Scheme::affine(bits.into(), group).row_bytes(self.dims, float)
-            }
-        };
-        Some(2 * self.keys * row)
-    }
 }
