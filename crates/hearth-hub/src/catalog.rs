@@ -31,7 +31,7 @@ pub struct Model {
     pub capabilities: Vec<Capability>,
     /// Numbers that were learned; as its makers round them where this build cannot count them.
     pub parameters: u64,
-    /// As many of them as every token needs.
+    /// As many of them as are at work for a token.
     pub active_parameters: u64,
     /// The formats, smallest first.
     pub variants: Vec<Variant>,

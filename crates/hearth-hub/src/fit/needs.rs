@@ -29,7 +29,7 @@ pub struct Needs {
     pub weights: u64,
     /// Bytes of weights that every token reads: not all experts, and of the table of words only a row.
     pub active: u64,
-    /// Numbers that were learned, and as many of them as every token needs; `None` where the architecture is not known.
+    /// Numbers that were learned, and as many of them as are at work for a token; `None` where the architecture is not known.
     pub parameters: Option<(u64, u64)>,
     /// Tokens that the model was made for.
     pub context: usize,

@@ -43,7 +43,8 @@ const ARCHITECTURES: &[(&str, Traits)] = &[
 pub(super) struct Weights {
     /// Numbers that were learned.
     pub(super) parameters: u64,
-    /// As many of them as every token needs: not all experts, and of a table only a row.
+    /// As many of them as are at work for a token, as makers count them: all, but of a mixture neither all experts nor the
+    /// table of words, of which a token reads a row.
     pub(super) active_parameters: u64,
     /// Bytes of all.
     pub(super) bytes: u64,
@@ -68,6 +69,9 @@ pub(super) fn of(config: &Fields<'_>, float: u64) -> Result<Option<Weights>> {
         sum.vectors(hidden, Share::times(traits.norms));
         sum.attention(config, traits, &format!("{path}.self_attn"))?;
         sum.feed_forward(config, &format!("{path}.mlp"), layer)?;
+    }
+    if experts(config).is_none() {
+        sum.weights.active_parameters = sum.weights.parameters;
     }
     Ok(Some(sum.weights))
 }
