@@ -1,1 +1,17 @@
 //! What Hearth remembers between starts, in one SQLite database. A file for each table: its row, its queries, its tests.
+
+mod aliases;
+mod downloads;
+mod error;
+mod migrations;
+mod models;
+mod open;
+mod settings;
+#[cfg(test)]
+mod testing;
+
+pub use aliases::Alias;
+pub use downloads::{Download, DownloadState};
+pub use error::{Error, Result};
+pub use models::{Model, ModelSettings};
+pub use open::{Opened, Store};

@@ -1,0 +1,260 @@
+//! Opening the database, and what becomes of one that cannot be: a damaged file is set aside and a fresh one made, since
+//! all that it held can be made again or typed again, and Hearth must start. One of a newer Hearth is not touched.
+
+use std::{
+    ffi::OsString,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{Error, Result, migrations};
+
+/// How long a write waits for another process's.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Readers beside the one writer that SQLite allows.
+const CONNECTIONS: u32 = 4;
+
+/// The open database. Clones share it; several processes may have it open.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) pool: SqlitePool,
+}
+
+/// What opening came to.
+#[derive(Debug)]
+pub struct Opened {
+    /// The database.
+    pub store: Store,
+    /// Where a damaged one now lies, in whose place a fresh one was made.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens the database at `path`, made with its folders where there is none, and brings it to the latest schema.
+    /// Only its owner can read it.
+    pub async fn open(path: &Path) -> Result<Opened> {
+        let failed = |source| Error::File { path: path.to_owned(), source };
+        // Held while opening, so that of two processes that start at once one does what follows, and the other finds it done.
+        let _lock = lock(path).map_err(failed)?;
+        let damage = match try_open(path).await {
+            Ok(store) => return Ok(Opened { store, set_aside: None }),
+            Err(Error::Database(error)) if is_damage(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let aside = set_aside(path).map_err(failed)?;
+        tracing::warn!(
+            "{} is damaged ({damage}): it is now {}, and a new one is made",
+            path.display(),
+            aside.display()
+        );
+        Ok(Opened { store: try_open(path).await?, set_aside: Some(aside) })
+    }
+
+    /// Ends all connections, so that the database is one file again.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let file = open_private(&beside(path, ".lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+async fn try_open(path: &Path) -> Result<Store> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    // SQLite gives the files beside it the same permissions.
+    let file = open_private(path).map_err(failed)?;
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A crash of the process loses nothing; of the machine, at most the last moments, never the database.
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY)
+        .foreign_keys(true);
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+    match prepare(&pool, path).await {
+        Ok(()) => Ok(Store { pool }),
+        Err(error) => {
+            pool.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn prepare(pool: &SqlitePool, path: &Path) -> Result<()> {
+    let mut database = pool.acquire().await?;
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *database).await?;
+    if verdict != "ok" {
+        return Err(Error::Database(sqlx::Error::Protocol(verdict)));
+    }
+    migrations::run(&mut database, path).await
+}
+
+/// Whether the file itself is at fault, and not the disk, its permissions, or another process.
+fn is_damage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            // SQLITE_ERROR (a schema that is not ours), SQLITE_CORRUPT, SQLITE_NOTADB; the low byte is the kind.
+            code.is_some_and(|code| [1, 11, 26].contains(&(code & 0xff)))
+        }
+        sqlx::Error::Protocol(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    }
+}
+
+/// Renames the database and what SQLite keeps beside it; answers where it lies now.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    let free = (now..).map(|time| beside(path, &format!(".damaged-{time}"))).find(|aside| !aside.exists());
+    let aside = free.ok_or(io::ErrorKind::AlreadyExists)?;
+    for end in ["-wal", "-shm"] {
+        match fs::rename(beside(path, end), beside(&aside, end)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_new_database_is_its_owners_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a/b/hearth.db");
+        let opened = Store::open(&path).await.unwrap();
+        assert_eq!(opened.set_aside, None);
+        testing::add(&opened.store, "One").await;
+        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+    }
+
+    #[tokio::test]
+    async fn it_is_there_again_after_closing_and_for_a_second_process() {
+        let (_home, path) = testing::place();
+        let one = Store::open(&path).await.unwrap().store;
+        let model = testing::add(&one, "One").await;
+        let two = Store::open(&path).await.unwrap().store;
+        assert_eq!(two.models().await.unwrap(), [model.clone()]);
+        one.close().await;
+        two.close().await;
+        assert!(!beside(&path, "-wal").exists());
+        assert_eq!(Store::open(&path).await.unwrap().store.models().await.unwrap(), [model]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_database_is_set_aside_with_all_its_bytes() {
+        let sound = sound().await;
+        let mut torn = sound.clone();
+        torn.truncate(sound.len() / 2);
+        let mut scribbled = sound.clone();
+        scribbled[4096..12288].fill(0x5a);
+        let mut headless = sound.clone();
+        headless[..16].fill(0);
+        let text = b"no database, and long enough to be taken for the first page of one ".repeat(200);
+        for (case, bytes) in [("torn", torn), ("scribbled", scribbled), ("headless", headless), ("text", text)] {
+            let (home, path) = testing::place();
+            fs::write(&path, &bytes).unwrap();
+            let opened = Store::open(&path).await.unwrap();
+            let aside = opened.set_aside.unwrap_or_else(|| panic!("{case}: not found damaged"));
+            let name = aside.file_name().unwrap().to_str().unwrap();
+            let time: u64 = name.strip_prefix("hearth.db.damaged-").unwrap().parse().unwrap();
+            assert!(time > 1_700_000_000, "{case}: {name}");
+            assert_eq!(aside.parent(), Some(home.path()));
+            assert!(fs::read(&aside).unwrap() == bytes, "{case}: changed");
+            assert_eq!(opened.store.models().await.unwrap(), []);
+            assert_eq!(Store::open(&path).await.unwrap().set_aside, None, "{case}: the new one is sound");
+        }
+    }
+
+    /// A database with enough rows to fill some pages.
+    async fn sound() -> Vec<u8> {
+        let (_home, path) = testing::place();
+        let store = Store::open(&path).await.unwrap().store;
+        for number in 0..200 {
+            store.set_setting(&format!("key {number}"), &"value ".repeat(20)).await.unwrap();
+        }
+        store.close().await;
+        fs::read(path).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tables_that_are_not_ours_count_as_damage() {
+        let (_home, path) = testing::place();
+        let mut database = testing::connect(&path).await;
+        sqlx::raw_sql("CREATE TABLE models (x)").execute(&mut database).await.unwrap();
+        drop(database);
+        assert!(Store::open(&path).await.unwrap().set_aside.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_refused_and_left_alone() {
+        let (home, path) = testing::place();
+        Store::open(&path).await.unwrap().store.close().await;
+        let mut database = testing::connect(&path).await;
+        sqlx::raw_sql("PRAGMA user_version = 1000").execute(&mut database).await.unwrap();
+        drop(database);
+        let message = Store::open(&path).await.unwrap_err().to_string();
+        assert!(message.contains("newer version of Hearth (schema 1000, this one knows"), "{message}");
+        let names = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("damaged")));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_opened_is_named() {
+        let (home, path) = testing::place();
+        fs::create_dir(&path).unwrap();
+        for place in [path.clone(), home.path().join("hearth.db.lock/hearth.db")] {
+            let message = Store::open(&place).await.unwrap_err().to_string();
+            assert!(message.contains(place.to_str().unwrap()) && message.contains("HEARTH_HOME"), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_open_a_new_database_at_once_both_succeed() {
+        let (_home, path) = testing::place();
+        let open = || {
+            let path = path.clone();
+            let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            std::thread::spawn(move || runtime().block_on(async { Store::open(&path).await.unwrap().set_aside }))
+        };
+        let threads = [open(), open(), open(), open()];
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap().is_none()));
+    }
+}

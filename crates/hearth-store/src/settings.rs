@@ -1,0 +1,72 @@
+//! Hearth's settings that are changed while it runs: a JSON value for each key. What the keys mean is the callers' matter.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Error, Result, Store};
+
+impl Store {
+    /// The setting `key`, where it was ever made. Errors: it is not a `T`.
+    pub async fn setting<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let find = sqlx::query_scalar("SELECT value FROM settings WHERE key = ?").bind(key);
+        let json: Option<String> = find.fetch_optional(&self.pool).await?;
+        json.map(|json| parse(key, &json)).transpose()
+    }
+
+    /// All settings.
+    pub async fn settings(&self) -> Result<BTreeMap<String, Value>> {
+        let find = sqlx::query_as("SELECT key, value FROM settings");
+        let rows: Vec<(String, String)> = find.fetch_all(&self.pool).await?;
+        rows.into_iter().map(|(key, json)| Ok((key.clone(), parse(&key, &json)?))).collect()
+    }
+
+    /// Makes the setting `key`, in place of the one that was.
+    pub async fn set_setting<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<()> {
+        let json = serde_json::to_string(value).map_err(|source| Error::Setting { key: key.to_owned(), source })?;
+        let set =
+            "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        sqlx::query(set).bind(key).bind(json).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Takes a setting back to its default.
+    pub async fn remove_setting(&self, key: &str) -> Result<()> {
+        sqlx::query("DELETE FROM settings WHERE key = ?").bind(key).execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|source| Error::Setting { key: key.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_setting_is_what_was_last_set() {
+        let (_home, store) = testing::store().await;
+        assert_eq!(store.setting::<Vec<String>>("folders").await.unwrap(), None);
+        store.set_setting("folders", &["/a"]).await.unwrap();
+        store.set_setting("folders", &["/a", "/b"]).await.unwrap();
+        store.set_setting("endpoint", "https://hub.example").await.unwrap();
+        assert_eq!(store.setting("folders").await.unwrap(), Some(vec!["/a".to_owned(), "/b".to_owned()]));
+        let all = store.settings().await.unwrap();
+        assert_eq!(json!(all), json!({"endpoint": "https://hub.example", "folders": ["/a", "/b"]}));
+        store.remove_setting("folders").await.unwrap();
+        assert_eq!(store.settings().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_setting_of_the_wrong_kind_is_named() {
+        let (_home, store) = testing::store().await;
+        store.set_setting("folders", &7).await.unwrap();
+        let message = store.setting::<Vec<String>>("folders").await.unwrap_err().to_string();
+        assert!(message.contains("`folders`") && message.contains("sequence"), "{message}");
+    }
+}

@@ -1,0 +1,31 @@
+//! What the tests of all tables begin with.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::{Model, Store};
+
+/// A folder that goes with the test, and a database's path in it.
+pub(crate) fn place() -> (TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("hearth.db");
+    (home, path)
+}
+
+/// An empty store.
+pub(crate) async fn store() -> (TempDir, Store) {
+    let (home, path) = place();
+    (home, Store::open(&path).await.unwrap().store)
+}
+
+/// A connection past the store.
+pub(crate) async fn connect(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+/// A model called `name` of the repository `owner/name`.
+pub(crate) async fn add(store: &Store, name: &str) -> Model {
+    store.add_model(&format!("owner/{name}"), name, &name.to_lowercase()).await.unwrap()
+}
