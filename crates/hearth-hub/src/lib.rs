@@ -2,3 +2,10 @@
 
 pub mod catalog;
 pub mod fit;
+pub mod names;
+pub mod remove;
+pub mod scan;
+pub mod watch;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,145 @@
+//! Removing a model: first what would go and how many bytes that frees, then the deed. Only what lies below a known root
+//! goes; of the Hugging Face cache only what no other revision of the repository uses.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use crate::scan::{Installed, Root, hub_cache, walk};
+
+/// Why a model is not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// It is not below any root.
+    #[error("{} is in none of the folders that Hearth looks through, so it is left alone; delete it by hand", .0.display())]
+    Elsewhere(PathBuf),
+    /// It is a root: a person named this very folder.
+    #[error("{} is a folder that was added in the settings: take it out there, and delete it by hand", .0.display())]
+    IsRoot(PathBuf),
+    /// There are models in its folder's folders.
+    #[error("{} holds another model, {}, so it is left alone; delete it by hand", .0.display(), .1.display())]
+    HoldsAnother(PathBuf, PathBuf),
+    /// The system refuses.
+    #[error("cannot remove {}: {source}", .path.display())]
+    Io {
+        /// What cannot be removed.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What goes with a model.
+#[derive(Debug)]
+pub struct Removal {
+    /// Bytes that are free afterwards. What has another link elsewhere frees none.
+    pub bytes: u64,
+    /// Files, to go before the folders: what says that there is a model.
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+    /// Files that the folders' links led to.
+    blobs: Vec<PathBuf>,
+    /// A folder to go if nothing else is in it.
+    owner: Option<PathBuf>,
+}
+
+/// Finds out what removing `model` means; nothing is changed.
+pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
+    let dir = model.dir.canonicalize().map_err(failed(&model.dir))?;
+    let roots: Vec<PathBuf> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
+    if roots.contains(&dir) {
+        return Err(RemoveError::IsRoot(dir));
+    }
+    let below = roots.iter().filter(|root| dir.starts_with(root)).max_by_key(|root| root.as_os_str().len());
+    let Some(root) = below else {
+        return Err(RemoveError::Elsewhere(dir));
+    };
+    let repo = dir.ancestors().take(3).find(|folder| *folder != root && hub_cache::repo(folder).is_some());
+    match repo {
+        Some(repo) => Ok(in_hub_cache(&dir, repo)),
+        None => in_folder(dir, root),
+    }
+}
+
+impl Removal {
+    /// Removes it, and answers how many bytes that frees. After a failure, or the process's end, what is left can be
+    /// found and removed once more.
+    pub fn carry_out(self) -> Result<u64, RemoveError> {
+        for file in &self.files {
+            gone(fs::remove_file(file)).map_err(failed(file))?;
+        }
+        for folder in &self.folders {
+            gone(fs::remove_dir_all(folder)).map_err(failed(folder))?;
+        }
+        for blob in &self.blobs {
+            gone(fs::remove_file(blob)).map_err(failed(blob))?;
+        }
+        if let Some(owner) = self.owner {
+            // It holds other models as a rule, and then stays.
+            fs::remove_dir(owner).ok();
+        }
+        Ok(self.bytes)
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> RemoveError {
+    let path = path.to_owned();
+    move |source| RemoveError::Io { path: path.clone(), source }
+}
+
+/// What is gone already counts as removed.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
+    let files = walk::files(&dir);
+    let weights = |folder: &Path| files.iter().any(|file| file.parent() == Some(folder) && has_weights(file));
+    let configs = files.iter().filter(|file| file.ends_with("config.json"));
+    let another = configs.filter_map(|config| config.parent()).find(|folder| *folder != dir && weights(folder));
+    if let Some(another) = another {
+        return Err(RemoveError::HoldsAnother(dir.clone(), another.to_owned()));
+    }
+    let owner = dir.parent().filter(|owner| *owner != root).map(Path::to_owned);
+    Ok(Removal { bytes: freed(&files), files: Vec::new(), folders: vec![dir], blobs: Vec::new(), owner })
+}
+
+fn has_weights(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+fn in_hub_cache(dir: &Path, repo: &Path) -> Removal {
+    let others: Vec<PathBuf> = hub_cache::snapshots(repo).into_iter().filter(|snapshot| snapshot != dir).collect();
+    if others.is_empty() || dir == repo {
+        let bytes = freed(&walk::files(repo));
+        return Removal { bytes, files: Vec::new(), folders: vec![repo.to_owned()], blobs: Vec::new(), owner: None };
+    }
+    let used: HashSet<PathBuf> = others.iter().flat_map(|other| walk::files(other)).filter_map(target).collect();
+    let unused = |blob: &PathBuf| !used.contains(blob) && !blob.to_string_lossy().ends_with(hub_cache::INCOMPLETE);
+    let blobs: Vec<PathBuf> = walk::files(&repo.join("blobs")).into_iter().filter(unused).collect();
+    let commit = dir.file_name().unwrap_or_default().to_string_lossy();
+    let names_it = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|named| named.trim() == commit);
+    let files: Vec<PathBuf> = walk::files(&repo.join("refs")).into_iter().filter(names_it).collect();
+    let bytes = freed(&[&walk::files(dir)[..], &blobs, &files].concat());
+    Removal { bytes, files, folders: vec![dir.to_owned()], blobs, owner: None }
+}
+
+fn target(link: PathBuf) -> Option<PathBuf> {
+    link.canonicalize().ok()
+}
+
+/// The bytes of those of `files` all of whose links are among them.
+fn freed(files: &[PathBuf]) -> u64 {
+    let mut links: HashMap<(u64, u64), (u64, Metadata)> = HashMap::new();
+    for metadata in files.iter().filter_map(|file| fs::symlink_metadata(file).ok()).filter(Metadata::is_file) {
+        links.entry((metadata.dev(), metadata.ino())).or_insert((0, metadata)).0 += 1;
+    }
+    links.values().filter(|(count, file)| *count >= file.nlink()).map(|(_, file)| file.len()).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Notices that something came, went or changed below the places of models, so that they are scanned again. It only says
+//! *that*; a scan finds out what. Where the system cannot tell, it is said again and again that something may have changed.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use notify::{
+    Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode, MetadataKind, ModifyKind},
+};
+use tokio::sync::watch;
+
+/// A watch over some folders. It ends when dropped.
+#[derive(Debug)]
+pub struct Watch {
+    changes: watch::Receiver<()>,
+    signals: Sender<Signal>,
+}
+
+impl Watch {
+    /// Watches `roots` with all that is below them. They may come and go themselves.
+    pub fn start(roots: Vec<PathBuf>) -> Self {
+        Self::with(roots, TIMING)
+    }
+
+    fn with(roots: Vec<PathBuf>, timing: Timing) -> Self {
+        let (signals, received) = channel();
+        let (say, changes) = watch::channel(());
+        let mut roots = Roots::new(roots, signals.clone());
+        thread::spawn(move || {
+            roots.look();
+            while say.send(()).is_ok() && changed(&received, &mut roots, timing) {}
+        });
+        Self { changes, signals }
+    }
+
+    /// Waits until something changed since this was last called, and then has been quiet for a moment. The first time, until
+    /// the watch has begun: a scan after that misses nothing.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.signals.send(Signal::Stop).ok();
+    }
+}
+
+#[derive(Debug)]
+enum Signal {
+    Changed,
+    Stop,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Timing {
+    /// Nothing must change for this long.
+    quiet: Duration,
+    /// But a change is told after this long at the latest: a download changes something all the time.
+    latest: Duration,
+    /// How often it is looked which roots there are, and how often a change is assumed where none can be noticed.
+    poll: Duration,
+}
+
+const TIMING: Timing =
+    Timing { quiet: Duration::from_millis(500), latest: Duration::from_secs(5), poll: Duration::from_secs(30) };
+
+/// Waits for the next change that is to be told; `false` at the end.
+fn changed(signals: &Receiver<Signal>, roots: &mut Roots, timing: Timing) -> bool {
+    loop {
+        match signals.recv_timeout(timing.poll) {
+            Ok(Signal::Changed) => {
+                let goes_on = settle(signals, timing);
+                roots.look();
+                return goes_on;
+            }
+            Err(RecvTimeoutError::Timeout) if roots.look() => return true,
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
+/// Waits for quiet; `false` at the end.
+fn settle(signals: &Receiver<Signal>, timing: Timing) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < timing.latest {
+        match signals.recv_timeout(timing.quiet) {
+            Ok(Signal::Changed) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+    true
+}
+
+struct Roots {
+    /// `None` where the system lets nothing be watched.
+    watcher: Option<RecommendedWatcher>,
+    /// Each with the inode that is being watched.
+    roots: Vec<(PathBuf, Option<u64>)>,
+}
+
+impl Roots {
+    fn new(roots: Vec<PathBuf>, signals: Sender<Signal>) -> Self {
+        let tell = move |event: notify::Result<Event>| {
+            // An error says that events were lost.
+            if event.map_or(true, |event| is_change(event.kind)) {
+                signals.send(Signal::Changed).ok();
+            }
+        };
+        let watcher = RecommendedWatcher::new(tell, Config::default().with_follow_symlinks(false));
+        let watcher = watcher.inspect_err(|error| tracing::warn!("folders of models cannot be watched: {error}"));
+        Self { watcher: watcher.ok(), roots: roots.into_iter().map(|root| (root, None)).collect() }
+    }
+
+    /// Watches the roots that are new. Answers whether something may have changed that no event tells of.
+    fn look(&mut self) -> bool {
+        let mut changed = false;
+        for (root, watched) in &mut self.roots {
+            let inode = fs::metadata(&*root).ok().map(|metadata| metadata.ino());
+            if inode == *watched {
+                continue;
+            }
+            changed = true;
+            if let Some(watcher) = &mut self.watcher {
+                watcher.unwatch(root).ok();
+                *watched = inode.filter(|_| watcher.watch(root, RecursiveMode::Recursive).is_ok());
+            }
+        }
+        changed
+    }
+}
+
+/// Whether an event can be of interest: that somebody, a scan for one, read something is not.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime)) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAST: Timing = Timing {
+        quiet: Duration::from_millis(20),
+        latest: Duration::from_millis(500),
+        poll: Duration::from_millis(50),
+    };
+
+    /// Never poll, so that what is told comes from the system.
+    const EVENTS_ONLY: Timing = Timing { poll: Duration::from_secs(3600), ..FAST };
+
+    async fn told(watch: &mut Watch) -> bool {
+        tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.is_ok()
+    }
+
+    /// A watch that has said that it began.
+    async fn begun(root: PathBuf, timing: Timing) -> Watch {
+        let mut watch = Watch::with(vec![root], timing);
+        assert!(told(&mut watch).await, "began");
+        watch
+    }
+
+    #[tokio::test]
+    async fn what_comes_goes_and_changes_far_below_is_told() {
+        let home = tempfile::tempdir().unwrap();
+        let deep = home.path().join("models--a--b/snapshots/abc");
+        fs::create_dir_all(&deep).unwrap();
+        let mut watch = begun(home.path().to_owned(), EVENTS_ONLY).await;
+        fs::write(deep.join("config.json"), "{}").unwrap();
+        assert!(told(&mut watch).await, "came");
+        fs::write(deep.join("config.json"), "{\"model_type\": \"llama\"}").unwrap();
+        assert!(told(&mut watch).await, "changed");
+        fs::remove_dir_all(home.path().join("models--a--b")).unwrap();
+        assert!(told(&mut watch).await, "went");
+    }
+
+    #[tokio::test]
+    async fn a_root_may_come_after_the_watch_and_go() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("later/models");
+        let mut watch = begun(root.clone(), FAST).await;
+        fs::create_dir_all(&root).unwrap();
+        assert!(told(&mut watch).await, "came");
+        fs::write(root.join("file"), "").unwrap();
+        assert!(told(&mut watch).await, "changed");
+        fs::remove_dir_all(&root).unwrap();
+        assert!(told(&mut watch).await, "went");
+    }
+
+    #[test]
+    fn where_nothing_can_be_watched_each_look_may_find_a_change() {
+        let home = tempfile::tempdir().unwrap();
+        let roots = vec![(home.path().to_owned(), None), (home.path().join("absent"), None)];
+        let mut roots = Roots { watcher: None, roots };
+        assert!(roots.look() && roots.look());
+        fs::remove_dir_all(home.path()).unwrap();
+        assert!(!roots.look());
+    }
+
+    #[test]
+    fn reading_is_no_change() {
+        for (kind, expected) in [
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), false),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), true),
+            (EventKind::Modify(ModifyKind::Any), true),
+            (EventKind::Create(notify::event::CreateKind::Any), true),
+        ] {
+            assert_eq!(is_change(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn many_changes_at_once_are_told_once() {
+        let (send, signals) = channel();
+        let mut roots = Roots { watcher: None, roots: Vec::new() };
+        (0..1000).for_each(|_| send.send(Signal::Changed).unwrap());
+        assert!(changed(&signals, &mut roots, FAST));
+        assert!(signals.try_recv().is_err(), "told again");
+        send.send(Signal::Changed).unwrap();
+        send.send(Signal::Stop).unwrap();
+        assert!(!changed(&signals, &mut roots, FAST));
+    }
+
+    #[test]
+    fn a_change_is_told_in_time_though_it_never_becomes_quiet() {
+        let (send, signals) = channel();
+        let timing = Timing { latest: Duration::ZERO, ..FAST };
+        (0..3).for_each(|_| send.send(Signal::Changed).unwrap());
+        assert!(settle(&signals, timing));
+        assert!(signals.try_recv().is_ok(), "waited for quiet");
+    }
+}
