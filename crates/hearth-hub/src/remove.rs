@@ -47,7 +47,8 @@ pub struct Removal {
     owner: Option<PathBuf>,
 }
 
-/// Finds out what removing `model` means; nothing is changed.
+/// Finds out what removing `model` means; nothing is changed. While its repository downloads, it must not be carried out:
+/// what has come and belongs to no snapshot yet would go too.
 pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     let dir = model.dir.canonicalize().map_err(failed(&model.dir))?;
     let roots: Vec<PathBuf> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();

@@ -171,7 +171,7 @@ mod tests {
         let one = Store::open(&path).await.unwrap().store;
         let model = testing::add(&one, "One").await;
         let two = Store::open(&path).await.unwrap().store;
-        assert_eq!(two.models().await.unwrap(), [model.clone()]);
+        assert_eq!(two.models().await.unwrap(), std::slice::from_ref(&model));
         one.close().await;
         two.close().await;
         assert!(!beside(&path, "-wal").exists());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hearth_engine::ModelSpec;
+use hearth_hub::names;
 
 use crate::ember;
 use crate::paths::{self, process_env};
@@ -26,9 +27,7 @@ fn find_in(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<ModelSp
         path if path.is_file() => bail!("{name} is a file; give the folder that holds the model"),
         _ => in_hub_cache(name, env)?,
     };
-    let display = display(name);
-    let segment = display.rsplit_once('/').map_or(display.as_str(), |(_, segment)| segment);
-    Ok(ModelSpec { id: api_name(segment), source: name.to_owned(), dir })
+    Ok(ModelSpec { id: names::api_name(names::display_name(&display(name))), source: name.to_owned(), dir })
 }
 
 /// What people call a model: a folder by its own name, wherever it lies, anything else as it was asked for.
@@ -36,11 +35,6 @@ pub fn display(name: &str) -> String {
     let folder = Path::new(name).canonicalize().ok().filter(|path| path.is_dir());
     let folder = folder.as_deref().and_then(Path::file_name);
     folder.map_or(name.to_owned(), |folder| folder.to_string_lossy().into_owned())
-}
-
-/// The name by which clients call a model: its display name in lower case, spaces as hyphens, nothing else changed.
-pub fn api_name(display: &str) -> String {
-    display.to_lowercase().replace(' ', "-")
 }
 
 /// The snapshot of a Hugging Face repository that another tool has downloaded.
@@ -85,23 +79,6 @@ mod tests {
 
     fn no_env(_: &str) -> Option<OsString> {
         None
-    }
-
-    #[test]
-    fn api_names_are_lower_case_with_hyphens_and_otherwise_unchanged() {
-        let vectors = [
-            ("Llama 3.2 3B Instruct", "llama-3.2-3b-instruct"),
-            ("Llama 3.2 1B Instruct", "llama-3.2-1b-instruct"),
-            ("Qwen 2.5 7B Instruct", "qwen-2.5-7b-instruct"),
-            ("Qwen 2.5 3B Instruct", "qwen-2.5-3b-instruct"),
-            ("Gemma 2 9B Instruct", "gemma-2-9b-instruct"),
-            ("Gemma 2 2B Instruct", "gemma-2-2b-instruct"),
-            ("DeepSeek-R1 Distill 1.5B", "deepseek-r1-distill-1.5b"),
-            ("OpenELM 3B (GPT-style)", "openelm-3b-(gpt-style)"),
-        ];
-        for (display, name) in vectors {
-            assert_eq!(api_name(display), name);
-        }
     }
 
     #[test]

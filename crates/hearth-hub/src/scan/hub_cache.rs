@@ -20,35 +20,38 @@ pub(crate) fn repo(dir: &Path) -> Option<String> {
 
 /// The repository's model: the newest snapshot that can be used, the one of branch `main` before all.
 pub(super) fn model(dir: &Path, repo: String, known: &dyn Fn(&str) -> bool) -> Option<Installed> {
-    let unfinished = unfinished(dir);
-    let models = snapshots(dir).into_iter().filter_map(|snapshot| walk::model(&snapshot, &dir.join("blobs"), known));
+    let blobs = dir.join("blobs");
+    let snapshots = snapshots(dir);
     let mut first = None;
-    for model in models {
+    for model in snapshots.iter().filter_map(|snapshot| walk::model(snapshot, &blobs, known)) {
         if model.state == State::Ready {
             return Some(Installed { repo: Some(repo), ..model });
         }
         first.get_or_insert(model);
     }
-    let mut model = match first {
-        Some(model) => model,
-        None if unfinished.is_empty() => return None,
-        None => begun(dir),
+    let unfinished = unfinished(&blobs);
+    let model = match first {
+        Some(mut model) if matches!(model.state, State::Partial { .. }) => {
+            model.add_bytes(unfinished.iter().sum());
+            Some(model)
+        }
+        None if snapshots.is_empty() || !unfinished.is_empty() => begun(dir, &blobs),
+        other => other,
     };
-    if matches!(model.state, State::Partial { .. }) {
-        model.add_bytes(unfinished.iter().sum());
-    }
-    Some(Installed { repo: Some(repo), ..model })
+    Some(Installed { repo: Some(repo), ..model? })
 }
 
-/// A download of which nothing shows yet what it will be.
-fn begun(dir: &Path) -> Installed {
+/// A download of which nothing shows yet what it will be; `None` where there are no files at all.
+fn begun(dir: &Path, blobs: &Path) -> Option<Installed> {
     let state = State::Partial { have: 0, total: None, reason: "its download is not finished".to_owned() };
-    Installed { dir: dir.to_owned(), state, ..Installed::default() }
+    let mut model = Installed { dir: dir.to_owned(), state, ..Installed::default() };
+    model.add_bytes(walk::bytes(blobs, blobs));
+    (model.bytes > 0).then_some(model)
 }
 
 /// The lengths of the blobs that are not whole.
-fn unfinished(dir: &Path) -> Vec<u64> {
-    let entries = fs::read_dir(dir.join("blobs")).into_iter().flatten().flatten();
+fn unfinished(blobs: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(blobs).into_iter().flatten().flatten();
     let unfinished = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(INCOMPLETE));
     unfinished.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).collect()
 }

@@ -173,21 +173,22 @@ fn what_is_no_model_is_not_listed() {
     for folder in ["datasets--a--b", "models--a--b--c", "models--..--b", "models--", "plain", ".locks/models--a--b"] {
         write(&home.path().join(folder).join("snapshots").join(COMMIT), &files());
     }
-    write(&home.path().join("models--empty--repo/blobs"), &[("0123", b"x".to_vec())]);
+    write(&home.path().join("models--empty--repo/blobs"), &[]);
+    write_snapshot(home.path(), "only/words", COMMIT, &[("README.md", b"no model".to_vec())]);
     assert_eq!(scan_one(home.path(), Layout::HubCache), []);
 }
 
 #[test]
 fn a_download_of_which_little_shows_is_partial() {
     let home = tempfile::tempdir().unwrap();
-    write(&home.path().join("models--a--b/blobs"), &[("0123.incomplete", vec![0; 100])]);
+    write(&home.path().join("models--a--b/blobs"), &[("0123.incomplete", vec![0; 100]), ("4567", vec![0; 10])]);
     write_snapshot(home.path(), "c/d", COMMIT, &[("README.md", b"soon".to_vec())]);
     fs::write(home.path().join("models--c--d/blobs/x.incomplete"), [0; 50]).unwrap();
     let models = scan_one(home.path(), Layout::HubCache);
     let reason = || "its download is not finished".to_owned();
     let state = |have| State::Partial { have, total: None, reason: reason() };
     let found: Vec<_> = models.iter().map(|model| (model.source.as_str(), model.state.clone())).collect();
-    assert_eq!(found, [("a/b", state(100)), ("c/d", state(50))]);
+    assert_eq!(found, [("a/b", state(110)), ("c/d", state(54))]);
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn a_folder_that_cannot_be_read_spoils_nothing() {
     write(&home.path().join("a/closed"), &files());
     let _socket = UnixListener::bind(home.path().join("a/good/model-2.safetensors")).unwrap();
     let closed = home.path().join("a/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     let models = scan_one(home.path(), Layout::Any);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let good = models.iter().find(|model| model.display == "good").unwrap();
