@@ -38,10 +38,10 @@ pub enum RemoveError {
 pub struct Removal {
     /// Bytes that are free afterwards. What has another link elsewhere frees none.
     pub bytes: u64,
-    /// Files, to go before the folders: what says that there is a model.
-    files: Vec<PathBuf>,
-    folders: Vec<PathBuf>,
-    /// Files that the folders' links led to.
+    /// References to the folder's commit, which go first.
+    refs: Vec<PathBuf>,
+    folder: PathBuf,
+    /// Files that the folder's links led to.
     blobs: Vec<PathBuf>,
     /// A folder to go if nothing else is in it.
     owner: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     };
     let repo = dir.ancestors().take(3).find(|folder| *folder != root && hub_cache::repo(folder).is_some());
     match repo {
-        Some(repo) => Ok(in_hub_cache(&dir, repo)),
+        Some(repo) => in_hub_cache(&dir, repo),
         None => in_folder(dir, root),
     }
 }
@@ -70,14 +70,12 @@ impl Removal {
     /// Removes it, and answers how many bytes that frees. After a failure, or the process's end, what is left can be
     /// found and removed once more.
     pub fn carry_out(self) -> Result<u64, RemoveError> {
-        for file in &self.files {
+        for file in &self.refs {
             gone(fs::remove_file(file)).map_err(failed(file))?;
         }
-        for folder in &self.folders {
-            gone(fs::remove_dir_all(folder)).map_err(failed(folder))?;
-        }
-        for blob in &self.blobs {
-            gone(fs::remove_file(blob)).map_err(failed(blob))?;
+        gone(fs::remove_dir_all(&self.folder)).map_err(failed(&self.folder))?;
+        for file in &self.blobs {
+            gone(fs::remove_file(file)).map_err(failed(file))?;
         }
         if let Some(owner) = self.owner {
             // It holds other models as a rule, and then stays.
@@ -97,8 +95,15 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
+/// All files below `dir`. What cannot be listed whole is not removed: something there may be in use.
+fn files(dir: &Path) -> Result<Vec<PathBuf>, RemoveError> {
+    let mut files = Vec::new();
+    gone(walk::collect(dir, &mut files)).map_err(failed(dir))?;
+    Ok(files)
+}
+
 fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
-    let files = walk::files(&dir);
+    let files = files(&dir)?;
     let weights = |folder: &Path| files.iter().any(|file| file.parent() == Some(folder) && has_weights(file));
     let configs = files.iter().filter(|file| file.ends_with("config.json"));
     let another = configs.filter_map(|config| config.parent()).find(|folder| *folder != dir && weights(folder));
@@ -106,31 +111,37 @@ fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
         return Err(RemoveError::HoldsAnother(dir.clone(), another.to_owned()));
     }
     let owner = dir.parent().filter(|owner| *owner != root).map(Path::to_owned);
-    Ok(Removal { bytes: freed(&files), files: Vec::new(), folders: vec![dir], blobs: Vec::new(), owner })
+    Ok(Removal { bytes: freed(&files), refs: Vec::new(), folder: dir, blobs: Vec::new(), owner })
 }
 
 fn has_weights(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "safetensors")
 }
 
-fn in_hub_cache(dir: &Path, repo: &Path) -> Removal {
-    let others: Vec<PathBuf> = hub_cache::snapshots(repo).into_iter().filter(|snapshot| snapshot != dir).collect();
+fn in_hub_cache(dir: &Path, repo: &Path) -> Result<Removal, RemoveError> {
+    let mut others = hub_cache::snapshots(repo);
+    others.retain(|snapshot| snapshot != dir);
     if others.is_empty() || dir == repo {
-        let bytes = freed(&walk::files(repo));
-        return Removal { bytes, files: Vec::new(), folders: vec![repo.to_owned()], blobs: Vec::new(), owner: None };
+        let bytes = freed(&files(repo)?);
+        return Ok(Removal { bytes, refs: Vec::new(), folder: repo.to_owned(), blobs: Vec::new(), owner: None });
     }
-    let used: HashSet<PathBuf> = others.iter().flat_map(|other| walk::files(other)).filter_map(target).collect();
-    let unused = |blob: &PathBuf| !used.contains(blob) && !blob.to_string_lossy().ends_with(hub_cache::INCOMPLETE);
-    let blobs: Vec<PathBuf> = walk::files(&repo.join("blobs")).into_iter().filter(unused).collect();
     let commit = dir.file_name().unwrap_or_default().to_string_lossy();
-    let names_it = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|named| named.trim() == commit);
-    let files: Vec<PathBuf> = walk::files(&repo.join("refs")).into_iter().filter(names_it).collect();
-    let bytes = freed(&[&walk::files(dir)[..], &blobs, &files].concat());
-    Removal { bytes, files, folders: vec![dir.to_owned()], blobs, owner: None }
+    let mut refs = files(&repo.join("refs"))?;
+    refs.retain(|file| fs::read_to_string(file).is_ok_and(|named| named.trim() == commit));
+    let blobs = unused_blobs(repo, &others)?;
+    let bytes = freed(&[&files(dir)?[..], &blobs, &refs].concat());
+    Ok(Removal { bytes, refs, folder: dir.to_owned(), blobs, owner: None })
 }
 
-fn target(link: PathBuf) -> Option<PathBuf> {
-    link.canonicalize().ok()
+/// The whole blobs of a repository that none of these snapshots uses.
+fn unused_blobs(repo: &Path, snapshots: &[PathBuf]) -> Result<Vec<PathBuf>, RemoveError> {
+    let mut used = HashSet::new();
+    for snapshot in snapshots {
+        used.extend(files(snapshot)?.iter().filter_map(|link| link.canonicalize().ok()));
+    }
+    let mut blobs = files(&repo.join("blobs"))?;
+    blobs.retain(|blob| !used.contains(blob) && !blob.to_string_lossy().ends_with(hub_cache::INCOMPLETE));
+    Ok(blobs)
 }
 
 /// The bytes of those of `files` all of whose links are among them.

@@ -3,7 +3,7 @@
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
 use crate::{
-    Error, Result, Store,
+    Result, Store,
     models::{key, refuse_taken},
 };
 
@@ -35,9 +35,7 @@ impl Store {
 
     /// Takes a further name from whatever model has it.
     pub async fn remove_alias(&self, name: &str) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM aliases WHERE name = ?").bind(key(name));
-        let gone = delete.execute(&self.pool).await?.rows_affected() == 0;
-        if gone { Err(Error::Gone("alias of that name")) } else { Ok(()) }
+        self.change(sqlx::query("DELETE FROM aliases WHERE name = ?").bind(key(name)), "alias of that name").await
     }
 }
 
@@ -50,7 +48,7 @@ impl FromRow<'_, SqliteRow> for Alias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{Error, testing};
 
     #[tokio::test]
     async fn an_alias_is_kept_in_lower_case_and_once() {

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, Row, sqlite::SqliteRow};
 
-use crate::{Error, Result, Store};
+use crate::{Result, Store};
 
 /// A download as it last stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,18 +89,13 @@ impl Store {
             .bind(download.total)
             .bind(&download.error)
             .bind(download.id);
-        one_row(update.execute(&self.pool).await?.rows_affected())
+        self.change(update, "download").await
     }
 
     /// Forgets a download; its files are not touched.
     pub async fn forget_download(&self, id: i64) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM downloads WHERE id = ?").bind(id);
-        one_row(delete.execute(&self.pool).await?.rows_affected())
+        self.change(sqlx::query("DELETE FROM downloads WHERE id = ?").bind(id), "download").await
     }
-}
-
-fn one_row(rows: u64) -> Result<()> {
-    if rows == 0 { Err(Error::Gone("download")) } else { Ok(()) }
 }
 
 impl FromRow<'_, SqliteRow> for Download {
@@ -124,7 +119,7 @@ impl FromRow<'_, SqliteRow> for Download {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{Error, testing};
 
     #[tokio::test]
     async fn every_state_survives_the_table() {

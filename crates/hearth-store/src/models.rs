@@ -37,31 +37,22 @@ pub struct Model {
 #[serde(default)]
 pub struct ModelSettings {
     /// The longest context, in tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u32>,
     /// Sampling: 0 takes the likeliest token.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f32>,
     /// Sampling: keep the likeliest tokens whose probabilities reach this sum.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f32>,
     /// Sampling: keep this many of the likeliest tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Sampling: keep tokens at least this share as likely as the likeliest.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f32>,
     /// Sampling: 1 is off.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f32>,
     /// The longest answer of a request that names no length, in tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// A file with the chat template to use in place of the model's.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
     /// Seconds without use after which it is unloaded; less than 0 is never.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<i64>,
 }
 
@@ -105,36 +96,29 @@ impl Store {
     pub async fn set_model_settings(&self, id: i64, settings: &ModelSettings) -> Result<()> {
         let json = serde_json::to_string(settings)
             .map_err(|source| Error::Setting { key: "model settings".to_owned(), source })?;
-        let update = sqlx::query("UPDATE models SET settings = ? WHERE id = ?").bind(json).bind(id);
-        one_row(update.execute(&self.pool).await?.rows_affected())
+        self.change(sqlx::query("UPDATE models SET settings = ? WHERE id = ?").bind(json).bind(id), "model").await
     }
 
     /// Sets whether a model stays loaded.
     pub async fn pin_model(&self, id: i64, pinned: bool) -> Result<()> {
-        let update = sqlx::query("UPDATE models SET pinned = ? WHERE id = ?").bind(pinned).bind(id);
-        one_row(update.execute(&self.pool).await?.rows_affected())
+        self.change(sqlx::query("UPDATE models SET pinned = ? WHERE id = ?").bind(pinned).bind(id), "model").await
     }
 
     /// Counts a use, now.
     pub async fn count_use(&self, id: i64) -> Result<()> {
         let update = "UPDATE models SET uses = uses + 1, last_used = unixepoch() WHERE id = ?";
-        one_row(sqlx::query(update).bind(id).execute(&self.pool).await?.rows_affected())
+        self.change(sqlx::query(update).bind(id), "model").await
     }
 
     /// Forgets a model with its aliases and settings, so that its names are free.
     pub async fn forget_model(&self, id: i64) -> Result<()> {
-        let delete = sqlx::query("DELETE FROM models WHERE id = ?").bind(id);
-        one_row(delete.execute(&self.pool).await?.rows_affected())
+        self.change(sqlx::query("DELETE FROM models WHERE id = ?").bind(id), "model").await
     }
 }
 
 /// How names are kept and compared.
 pub(crate) fn key(name: &str) -> String {
     name.to_lowercase()
-}
-
-fn one_row(rows: u64) -> Result<()> {
-    if rows == 0 { Err(Error::Gone("model")) } else { Ok(()) }
 }
 
 /// `Err` where `name` is a name of another model than `id`.

@@ -11,8 +11,9 @@ use std::{
 };
 
 use sqlx::{
-    SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    Sqlite, SqlitePool,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use crate::{Error, Result, migrations};
@@ -57,6 +58,12 @@ impl Store {
             aside.display()
         );
         Ok(Opened { store: try_open(path).await?, set_aside: Some(aside) })
+    }
+
+    /// Runs a statement that changes one row of `what`.
+    pub(crate) async fn change(&self, query: Query<'_, Sqlite, SqliteArguments>, what: &'static str) -> Result<()> {
+        let rows = query.execute(&self.pool).await?.rows_affected();
+        if rows == 0 { Err(Error::Gone(what)) } else { Ok(()) }
     }
 
     /// Ends all connections, so that the database is one file again.

@@ -8,13 +8,17 @@ use crate::{
     testing::{COMMIT, files, safetensors, scan_one, size, write, write_snapshot},
 };
 
+fn files_of(dir: &Path) -> Vec<PathBuf> {
+    super::files(dir).unwrap()
+}
+
 /// Removes what a scan of `root` finds as `source`, and answers the bytes that this freed.
 fn remove(root: &Path, layout: Layout, source: &str) -> Result<u64, RemoveError> {
     let model = scan_one(root, layout).into_iter().find(|model| model.source.ends_with(source)).unwrap();
     let removal = plan(&model, &[Root::new(root, layout)])?;
-    let (said, before) = (removal.bytes, freed(&walk::files(root)));
+    let (said, before) = (removal.bytes, freed(&files_of(root)));
     assert_eq!(removal.carry_out()?, said);
-    assert_eq!(before - freed(&walk::files(root)), said, "frees what it said");
+    assert_eq!(before - freed(&files_of(root)), said, "frees what it said");
     Ok(said)
 }
 
@@ -118,4 +122,20 @@ fn links_in_a_folder_go_and_what_they_lead_to_stays() {
     symlink(outside.join("config.json"), root.join("model/file")).unwrap();
     assert_eq!(remove(&root, Layout::Any, "model").unwrap(), size(&files()));
     assert_eq!(names(&outside), ["config.json", "model.safetensors", "tokenizer.json"]);
+}
+
+/// Somebody has moved the blobs to another disk.
+#[test]
+fn blobs_behind_a_link_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let (root, moved) = (home.path().join("root"), home.path().join("moved"));
+    write_snapshot(&root, "a/b", &"f".repeat(40), &files());
+    write_snapshot(&root, "a/b", COMMIT, &files());
+    let blobs = root.join("models--a--b/blobs");
+    fs::rename(&blobs, &moved).unwrap();
+    symlink(&moved, &blobs).unwrap();
+    let dir = root.join("models--a--b/snapshots").join(COMMIT);
+    let model = Installed { dir, ..Installed::default() };
+    assert_eq!(plan(&model, &[Root::new(&root, Layout::HubCache)]).unwrap().carry_out().unwrap(), 40);
+    assert_eq!(names(&moved).len(), 3);
 }

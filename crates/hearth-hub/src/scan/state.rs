@@ -1,5 +1,7 @@
 //! Whether a model can be used: what its files say, short of loading it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -107,27 +109,24 @@ fn check(
 
 /// The names of the files that make up the checkpoint.
 fn weights(folder: &Folder<'_>, index: Result<Value, Fault>) -> Result<Vec<String>, Fault> {
-    let names = match index {
-        Ok(index) => indexed(&index)?,
-        Err(Fault::Missing(_)) => found(folder)?,
-        Err(fault) => return Err(fault),
-    };
-    if names.len() > MAX_SHARDS {
-        return Err(Fault::Damaged(format!("{INDEX} names {} files, which are not believed", names.len())));
+    match index {
+        Ok(index) => indexed(&index),
+        Err(Fault::Missing(_)) => found(folder),
+        Err(fault) => Err(fault),
     }
-    Ok(names)
 }
 
 fn indexed(index: &Value) -> Result<Vec<String>, Fault> {
+    let damaged = |reason: &str| Fault::Damaged(format!("{INDEX} {reason}"));
     let map = index.get("weight_map").and_then(Value::as_object).filter(|map| !map.is_empty());
-    let map = map.ok_or_else(|| Fault::Damaged(format!("{INDEX} names no file (weight_map)")))?;
+    let map = map.ok_or_else(|| damaged("names no file (weight_map)"))?;
     let plain = |file: &Value| file.as_str().filter(|name| super::is_segment(name)).map(str::to_owned);
-    let names: Option<Vec<_>> = map.values().map(plain).collect();
-    let mut names =
-        names.ok_or_else(|| Fault::Damaged(format!("{INDEX} names files outside of the model's folder")))?;
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
+    let names: Option<BTreeSet<_>> = map.values().map(plain).collect();
+    let names = names.ok_or_else(|| damaged("names files outside of the model's folder"))?;
+    if names.len() > MAX_SHARDS {
+        return Err(damaged("names more files than are believed"));
+    }
+    Ok(names.into_iter().collect())
 }
 
 /// Without an index, what is there: one file, or all of `model-00001-of-00004` and so on.

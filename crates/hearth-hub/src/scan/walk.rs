@@ -82,11 +82,12 @@ impl Walk<'_> {
 
     /// Adds `dir` if it is a model.
     fn add(&mut self, dir: &Path, depth: usize) -> bool {
-        let model = model(dir, self.root, self.known);
+        let Some(model) = model(dir, self.root, self.known) else {
+            return false;
+        };
         let repo = (self.layout == Layout::Repositories && depth == 2).then(|| repo_of(dir)).flatten();
-        let found = model.is_some();
-        self.found.extend(model.map(|model| Installed { repo, ..model }));
-        found
+        self.found.push(Installed { repo, ..model });
+        true
     }
 }
 
@@ -113,28 +114,34 @@ pub(super) fn model(dir: &Path, allowed: &Path, known: &dyn Fn(&str) -> bool) ->
 
 /// The bytes of all files below `dir`, links followed below `allowed`, each file counted once.
 pub(super) fn bytes(dir: &Path, allowed: &Path) -> u64 {
+    let mut files = Vec::new();
+    if let Err(error) = collect(dir, &mut files) {
+        tracing::debug!("not all of {} is counted: {error}", dir.display());
+    }
     let mut seen = HashSet::new();
-    let target = |path: &PathBuf| fs::symlink_metadata(follow(path, allowed).ok()?).ok().filter(Metadata::is_file);
-    let files = files(dir).into_iter().filter_map(|path| target(&path));
+    let target = |path: PathBuf| fs::symlink_metadata(follow(&path, allowed).ok()?).ok().filter(Metadata::is_file);
+    let files = files.into_iter().filter_map(target);
     files.filter(|file| seen.insert((file.dev(), file.ino()))).map(|file| file.len()).sum()
 }
 
-/// All that is below `dir` and no folder; links are not followed.
-pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    collect(dir, MAX_DEPTH_OF_MODEL, &mut files);
-    files
+/// Adds to `files` all that is below `dir` and no folder. Links are not followed, nor is `dir` if it is one. Errors: what is
+/// below cannot be read, or is too much; then `files` has a part.
+pub(crate) fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    collect_deep(dir, MAX_DEPTH_OF_MODEL, files)
 }
 
-fn collect(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if files.len() >= MAX_ENTRIES {
-            return;
-        }
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() && depth > 0 => collect(&entry.path(), depth - 1, files),
-            Ok(kind) if kind.is_dir() => {}
-            _ => files.push(entry.path()),
+fn collect_deep(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true if depth == 0 => return Err(io::Error::other("it has too many folders in each other")),
+            true => collect_deep(&entry.path(), depth - 1, files)?,
+            false if files.len() == MAX_ENTRIES => return Err(io::Error::other("it has too many files")),
+            false => files.push(entry.path()),
         }
     }
+    Ok(())
 }
