@@ -134,7 +134,13 @@ impl Roots {
             changed = true;
             if let Some(watcher) = &mut self.watcher {
                 watcher.unwatch(root).ok();
-                *watched = inode.filter(|_| watcher.watch(root, RecursiveMode::Recursive).is_ok());
+                let watch = |_: &u64| {
+                    let result = watcher.watch(root, RecursiveMode::Recursive);
+                    result
+                        .inspect_err(|error| tracing::debug!("{} is looked at by and by: {error}", root.display()))
+                        .is_ok()
+                };
+                *watched = inode.filter(watch);
             }
         }
         changed
