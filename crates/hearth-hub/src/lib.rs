@@ -9,3 +9,12 @@ pub mod watch;
 
 #[cfg(test)]
 mod testing;
+pub mod cache;
+pub mod download;
+pub mod error;
+pub mod files;
+pub mod hash;
+pub mod manifest;
+pub mod registry;
+pub mod retry;
+pub mod search;

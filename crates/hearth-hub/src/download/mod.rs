@@ -1,0 +1,136 @@
+//! Downloads of whole models: several files at once, resumed where they stopped, verified before they get their names.
+//!
+//! Three rules hold at every moment, also after a kill:
+//! - what is in `blobs/` under its hash was verified, and what is not lies in `….incomplete` beside it;
+//! - a blob is written by whoever holds its lock, so several downloads of one model share the work;
+//! - the snapshot is linked when every file is verified, `config.json` last, and only then does `refs/` name it.
+
+mod fetch;
+mod job;
+mod lock;
+mod part;
+mod progress;
+mod room;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use progress::{FileProgress, Progress, State};
+
+use crate::error::HubError;
+use crate::manifest::Manifest;
+use crate::registry::Hub;
+use job::Job;
+use progress::Reporter;
+
+/// How a download goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub struct DownloadOptions {
+    /// Files at once.
+    pub parallel: usize,
+    /// Bytes of the disk that stay free.
+    pub reserve: u64,
+}
+
+impl Default for DownloadOptions {
+    fn default() -> Self {
+        Self { parallel: 4, reserve: 1_000_000_000 }
+    }
+}
+
+/// A running download. Dropping it stops it and keeps what has come.
+pub struct Download {
+    wish: watch::Sender<Wish>,
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Run,
+    Pause,
+    Cancel,
+}
+
+impl Download {
+    /// Begins at once, on the runtime that this is called from. What earlier downloads left is used.
+    #[must_use]
+    pub fn start(hub: &Hub, manifest: Manifest, options: DownloadOptions) -> Self {
+        let job = Job::new(hub.clone(), manifest, options);
+        let (reporter, progress) = Reporter::new(job.meters.clone());
+        let (wish, wishes) = watch::channel(Wish::Run);
+        let task = tokio::spawn(run(job, wishes, reporter));
+        Self { wish, progress, task }
+    }
+
+    /// How it stands, told anew several times a second while something changes.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Stops and keeps what has come.
+    pub fn pause(&self) {
+        self.wish.send_if_modified(|wish| std::mem::replace(wish, Wish::Pause) == Wish::Run);
+    }
+
+    /// Goes on after a pause, one for want of room too.
+    pub fn resume(&self) {
+        self.wish.send_replace(Wish::Run);
+    }
+
+    /// Stops, and removes what has come unless other snapshots use it.
+    pub fn cancel(&self) {
+        self.wish.send_replace(Wish::Cancel);
+    }
+
+    /// Waits until it is done, failed or cancelled, and says how it stands then.
+    pub async fn finished(&self) -> Progress {
+        let mut progress = self.progress.clone();
+        // The sender goes only after the last word.
+        let _ = progress.wait_for(|progress| progress.state.is_final()).await;
+        let last = progress.borrow().clone();
+        last
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(job: Job, mut wishes: watch::Receiver<Wish>, mut reporter: Reporter) {
+    loop {
+        let wish = *wishes.borrow_and_update();
+        let ended = match wish {
+            Wish::Run => attempt(&job, &mut wishes, &mut reporter).await,
+            Wish::Pause => Some(reporter.say(State::Paused, None)),
+            Wish::Cancel => {
+                job.discard().await;
+                Some(reporter.say(State::Cancelled, None))
+            }
+        };
+        match ended {
+            Some(state) if state.is_final() => return,
+            // Paused: nothing to do until somebody wishes so.
+            Some(_) if wishes.changed().await.is_err() => return,
+            _ => {}
+        }
+    }
+}
+
+/// Runs until it ends or somebody wishes otherwise; none then.
+async fn attempt(job: &Job, wishes: &mut watch::Receiver<Wish>, reporter: &mut Reporter) -> Option<State> {
+    let result = tokio::select! {
+        result = job.run() => Some(result),
+        _ = wishes.wait_for(|wish| *wish != Wish::Run) => None,
+        () = reporter.tick() => None,
+    };
+    job.settled().await;
+    Some(match result? {
+        Ok(()) => reporter.say(State::Done, None),
+        Err(full @ HubError::DiskFull { .. }) => reporter.say(State::Paused, Some(full.to_string())),
+        Err(error) => reporter.say(State::Failed, Some(error.to_string())),
+    })
+}

@@ -1,0 +1,153 @@
+//! The part of a file that has come: written in order, hashed as it is written, so that its end is also its verification.
+//!
+//! All of this blocks and belongs on a thread for that.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::lock::BlobLock;
+use super::progress::Meter;
+use crate::cache::{RepoCache, remove_if_there};
+use crate::error::HubError;
+use crate::hash::Hasher;
+use crate::manifest::ModelFile;
+
+/// How much is read at once to be hashed; between two such pieces it can be stopped.
+const PIECE: usize = 1 << 20;
+
+/// A file on its way. Whoever has it has its lock.
+pub(crate) struct Part {
+    file: File,
+    path: PathBuf,
+    blob: PathBuf,
+    wanted: ModelFile,
+    hasher: Hasher,
+    len: u64,
+    _lock: BlobLock,
+}
+
+/// What there is of a file.
+pub(crate) enum Found {
+    Whole,
+    Part(Part),
+}
+
+/// How writing ended.
+pub(crate) enum Written {
+    All,
+    /// More came than the file has.
+    TooLong,
+}
+
+/// Set when nobody waits for the result any more.
+pub(crate) type Stop = Arc<AtomicBool>;
+
+/// Reads and hashes what there is. A whole content that is not the wanted one is removed.
+pub(crate) fn open(
+    cache: &RepoCache,
+    wanted: &ModelFile,
+    lock: BlobLock,
+    meter: &Meter,
+    stop: &Stop,
+) -> Result<Found, HubError> {
+    let (blob, path) = (cache.blob(&wanted.digest), cache.partial(&wanted.digest));
+    if is_whole(&blob, wanted, meter, stop)? {
+        remove_if_there(&path).map_err(HubError::io(&path))?;
+        return Ok(Found::Whole);
+    }
+    remove_if_there(&blob).map_err(HubError::io(&blob))?;
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = file.map_err(HubError::io(&path))?;
+    let hasher = Hasher::new(&wanted.digest, wanted.size);
+    let mut part = Part { file, path, blob, wanted: wanted.clone(), hasher, len: 0, _lock: lock };
+    part.read(meter, stop)?;
+    Ok(Found::Part(part))
+}
+
+fn is_whole(blob: &Path, wanted: &ModelFile, meter: &Meter, stop: &Stop) -> Result<bool, HubError> {
+    let Ok(mut file) = File::open(blob) else { return Ok(false) };
+    if file.metadata().map_err(HubError::io(blob))?.len() != wanted.size {
+        return Ok(false);
+    }
+    let mut hasher = Hasher::new(&wanted.digest, wanted.size);
+    hash(&mut file, &mut hasher, meter, stop).map_err(HubError::io(blob))?;
+    Ok(hasher.is(&wanted.digest))
+}
+
+/// Hashes a file from its beginning; says how long it is.
+fn hash(file: &mut File, hasher: &mut Hasher, meter: &Meter, stop: &Stop) -> std::io::Result<u64> {
+    let (mut piece, mut len) = (vec![0; PIECE], 0);
+    loop {
+        let read = file.read(&mut piece)?;
+        if stop.load(Ordering::Relaxed) {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
+        if read == 0 {
+            return Ok(len);
+        }
+        hasher.update(&piece[..read]);
+        len += read as u64;
+        meter.set(len);
+    }
+}
+
+impl Part {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.wanted.size
+    }
+
+    /// Reads what an earlier download left, so that it can grow on.
+    fn read(&mut self, meter: &Meter, stop: &Stop) -> Result<(), HubError> {
+        let there = self.file.metadata().map_err(HubError::io(&self.path))?.len();
+        if there > self.wanted.size {
+            return self.restart(meter);
+        }
+        self.len = hash(&mut self.file, &mut self.hasher, meter, stop).map_err(HubError::io(&self.path))?;
+        Ok(())
+    }
+
+    /// Forgets everything that has come.
+    pub(crate) fn restart(&mut self, meter: &Meter) -> Result<(), HubError> {
+        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(HubError::io(&self.path))?;
+        self.hasher = Hasher::new(&self.wanted.digest, self.wanted.size);
+        self.len = 0;
+        meter.set(0);
+        Ok(())
+    }
+
+    /// Appends what comes until no more does.
+    pub(crate) fn append_all(&mut self, mut pieces: mpsc::Receiver<Bytes>, meter: &Meter) -> Result<Written, HubError> {
+        while let Some(piece) = pieces.blocking_recv() {
+            let len = piece.len() as u64;
+            if self.len + len > self.wanted.size {
+                return Ok(Written::TooLong);
+            }
+            self.file.write_all(&piece).map_err(HubError::io(&self.path))?;
+            self.hasher.update(&piece);
+            self.len += len;
+            meter.add(len);
+        }
+        Ok(Written::All)
+    }
+
+    /// Verifies a full part and gives it its name; gives back an empty one when the content is wrong.
+    pub(crate) fn finish(mut self, meter: &Meter) -> Result<Option<Self>, HubError> {
+        if !self.hasher.is(&self.wanted.digest) {
+            self.restart(meter)?;
+            return Ok(Some(self));
+        }
+        self.file.sync_all().map_err(HubError::io(&self.path))?;
+        fs::rename(&self.path, &self.blob).map_err(HubError::io(&self.blob))?;
+        Ok(None)
+    }
+}
