@@ -15,7 +15,8 @@ use crate::hash::Digest;
 
 /// Hugging Face's own folder: `HF_HOME`, else `huggingface` in the system's cache folder.
 pub fn home_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let cache = || env("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache")));
+    let cache =
+        || env("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache")));
     env("HF_HOME").map(PathBuf::from).or_else(|| Some(cache()?.join("huggingface")))
 }
 

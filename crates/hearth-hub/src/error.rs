@@ -88,7 +88,9 @@ pub enum HubError {
     #[error("the Hub's answer cannot be used: {0}")]
     Answer(String),
     /// A file whose hash is wrong again and again.
-    #[error("{file} does not have the content that the Hub lists ({why}), also when fetched again: report it to {repo}")]
+    #[error(
+        "{file} does not have the content that the Hub lists ({why}), also when fetched again: report it to {repo}"
+    )]
     WrongContent {
         /// `owner/name`.
         repo: String,
@@ -151,9 +153,14 @@ mod tests {
 
     #[test]
     fn too_little_room_says_all_figures() {
-        let error =
-            HubError::NoRoom { dir: "/models".into(), free: 2_500_000_000, rest: 4_000_000_000, reserve: 1_000_000_000 };
-        let text = "/models has too little room: 2.5 GB are free, 5.0 GB are needed (4.0 GB to download, 1.0 GB in reserve)";
+        let error = HubError::NoRoom {
+            dir: "/models".into(),
+            free: 2_500_000_000,
+            rest: 4_000_000_000,
+            reserve: 1_000_000_000,
+        };
+        let text =
+            "/models has too little room: 2.5 GB are free, 5.0 GB are needed (4.0 GB to download, 1.0 GB in reserve)";
         assert_eq!(error.to_string(), text);
     }
 }

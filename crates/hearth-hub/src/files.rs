@@ -220,8 +220,31 @@ mod tests {
     fn hostile_repositories_are_refused() {
         let long = format!("a/{}", "b".repeat(97));
         let names = [
-            "", "a", "/", "a/", "/b", "a/b/c", "../b", "a/..", "a/.b", "-a/b", "~a/b", "a/b c", "a/b\0", "a\\b", "a/b--c",
-            "a/..%2f", "a/%2e%2e", "a/b..c", "C:/b", "//b/c", "a/é", "a/b.", "a/b-", "a/\u{202e}b", &long,
+            "",
+            "a",
+            "/",
+            "a/",
+            "/b",
+            "a/b/c",
+            "../b",
+            "a/..",
+            "a/.b",
+            "-a/b",
+            "~a/b",
+            "a/b c",
+            "a/b\0",
+            "a\\b",
+            "a/b--c",
+            "a/..%2f",
+            "a/%2e%2e",
+            "a/b..c",
+            "C:/b",
+            "//b/c",
+            "a/é",
+            "a/b.",
+            "a/b-",
+            "a/\u{202e}b",
+            &long,
         ];
         for name in names {
             assert!(name.parse::<RepoId>().is_err(), "{name:?}");
@@ -244,8 +267,23 @@ mod tests {
         assert_eq!(name.below(Path::new("/c")), Path::new("/c/additional_chat_templates/tool use.jinja"));
         let long = "x".repeat(201);
         let names = [
-            "", "/", "/etc/passwd", "..", "../a", "a/../b", "a/./b", "a//b", "a/", "a\\b", "..\\a", "C:\\a", "C:a", "a\0b",
-            "a\nb", ".", &long,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "../a",
+            "a/../b",
+            "a/./b",
+            "a//b",
+            "a/",
+            "a\\b",
+            "..\\a",
+            "C:\\a",
+            "C:a",
+            "a\0b",
+            "a\nb",
+            ".",
+            &long,
         ];
         for name in names {
             assert!(name.parse::<FileName>().is_err(), "{name:?}");

@@ -226,9 +226,20 @@ fn is_needed(name: &FileName) -> bool {
     let weights = ends(&[".safetensors", ".safetensors.index.json"]) && !begins(&["consolidated"]);
     let data = ends(&[".json", ".jinja", ".txt", ".model", ".tiktoken"])
         && begins(&[
-            "config", "generation_config", "tokenizer", "special_tokens", "added_tokens", "vocab", "merges",
-            "chat_template", "preprocessor_config", "processor_config", "video_preprocessor_config", "qwen.tiktoken",
-            "spiece", "sentencepiece",
+            "config",
+            "generation_config",
+            "tokenizer",
+            "special_tokens",
+            "added_tokens",
+            "vocab",
+            "merges",
+            "chat_template",
+            "preprocessor_config",
+            "processor_config",
+            "video_preprocessor_config",
+            "qwen.tiktoken",
+            "spiece",
+            "sentencepiece",
         ]);
     let papers = begins(&["license", "readme", "notice", "use_policy"]) && !ends(&[".png", ".jpg", ".py"]);
     !name.contains('/') && (weights || data || papers)
@@ -249,10 +260,25 @@ mod tests {
     #[test]
     fn a_model_needs_weights_configuration_tokenizer_templates_and_papers() {
         let names = [
-            "config.json", "generation_config.json", "model.safetensors", "model-00001-of-00002.safetensors",
-            "model.safetensors.index.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "merges.txt",
-            "special_tokens_map.json", "vocab.json", "chat_template.jinja", "additional_chat_templates/rag.jinja",
-            "added_tokens.json", "LICENSE", "LICENSE.txt", "README.md", "USE_POLICY.md", "preprocessor_config.json",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "model-00001-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "tokenizer.json",
+            "tokenizer.model",
+            "tokenizer_config.json",
+            "merges.txt",
+            "special_tokens_map.json",
+            "vocab.json",
+            "chat_template.jinja",
+            "additional_chat_templates/rag.jinja",
+            "added_tokens.json",
+            "LICENSE",
+            "LICENSE.txt",
+            "README.md",
+            "USE_POLICY.md",
+            "preprocessor_config.json",
         ];
         assert_eq!(names.iter().filter(|name| !needed(name)).collect::<Vec<_>>(), Vec::<&&str>::new());
     }
@@ -260,9 +286,21 @@ mod tests {
     #[test]
     fn it_needs_no_code_no_pickles_and_no_other_formats() {
         let names = [
-            "pytorch_model.bin", "model.pt", "x.pkl", "m.gguf", "onnx/model.onnx", "onnx/config.json", "modeling_x.py",
-            ".gitattributes", "original/model.safetensors", "consolidated.safetensors", "tokenizer.py", "config.py",
-            "additional_chat_templates/a/b.jinja", "optimizer.json", "readme.png",
+            "pytorch_model.bin",
+            "model.pt",
+            "x.pkl",
+            "m.gguf",
+            "onnx/model.onnx",
+            "onnx/config.json",
+            "modeling_x.py",
+            ".gitattributes",
+            "original/model.safetensors",
+            "consolidated.safetensors",
+            "tokenizer.py",
+            "config.py",
+            "additional_chat_templates/a/b.jinja",
+            "optimizer.json",
+            "readme.png",
         ];
         assert_eq!(names.iter().filter(|name| needed(name)).collect::<Vec<_>>(), Vec::<&&str>::new());
     }

@@ -195,7 +195,9 @@ impl Hub {
 
 fn endpoint(text: &str) -> Result<Url, HubError> {
     let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-    url.ok_or_else(|| HubError::Setting(format!("HF_ENDPOINT is {text}, which is no address like https://huggingface.co")))
+    url.ok_or_else(|| {
+        HubError::Setting(format!("HF_ENDPOINT is {text}, which is no address like https://huggingface.co"))
+    })
 }
 
 fn client(options: &HubOptions) -> Result<Client, HubError> {
@@ -206,7 +208,8 @@ fn client(options: &HubOptions) -> Result<Client, HubError> {
         .no_proxy();
     let Proxies { https, http, all, none_for } = &options.proxies;
     let none_for = none_for.as_deref().and_then(NoProxy::from_string);
-    let kinds: [(_, fn(String) -> reqwest::Result<Proxy>); 3] = [(https, Proxy::https), (http, Proxy::http), (all, Proxy::all)];
+    let kinds: [(_, fn(String) -> reqwest::Result<Proxy>); 3] =
+        [(https, Proxy::https), (http, Proxy::http), (all, Proxy::all)];
     for (address, proxy) in kinds {
         let Some(address) = address else { continue };
         let proxy = proxy(address.clone());

@@ -64,13 +64,7 @@ pub(crate) async fn info_at(
     answer_info(&state, &owner, &name, Some(&revision), &headers)
 }
 
-fn answer_info(
-    state: &State,
-    owner: &str,
-    name: &str,
-    revision: Option<&str>,
-    headers: &HeaderMap,
-) -> Response {
+fn answer_info(state: &State, owner: &str, name: &str, revision: Option<&str>, headers: &HeaderMap) -> Response {
     match find(state, owner, name, revision, headers) {
         Ok(repo) => Json(described(&repo)).into_response(),
         Err(refused) => *refused,

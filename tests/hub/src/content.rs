@@ -95,7 +95,11 @@ async fn delay(fault: Option<&Kind>, sent: u64, piece: &Bytes) -> Result<(), std
     match fault {
         Some(Kind::Slow(rate)) => tokio::time::sleep(Duration::from_secs_f64(piece.len() as f64 / *rate as f64)).await,
         Some(Kind::StallAfter(limit)) if sent >= *limit => std::future::pending::<()>().await,
-        Some(Kind::CutAfter(limit)) if sent >= *limit => return Err(std::io::ErrorKind::ConnectionReset.into()),
+        Some(Kind::CutAfter(limit)) if sent >= *limit => {
+            // What was counted as sent has to leave first: an error takes along what is still in the server's buffers.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
         _ => {}
     }
     Ok(())

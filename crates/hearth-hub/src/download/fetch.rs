@@ -152,7 +152,7 @@ impl Job {
     /// Appends what comes to a part, on a thread that may block; the part comes back with why no more came.
     async fn take(&self, at: usize, mut part: Part, response: Response) -> Result<(Part, Ended), HubError> {
         self.meters.note(None);
-        let anew = response.status() != StatusCode::PARTIAL_CONTENT;
+        let anew = part.len() > 0 && response.status() != StatusCode::PARTIAL_CONTENT;
         let (sender, pieces) = mpsc::channel(IN_FLIGHT);
         let meters = self.meters.clone();
         let writing = self.blocking(move || {

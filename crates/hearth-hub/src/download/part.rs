@@ -71,17 +71,17 @@ pub(crate) fn open(
 }
 
 fn is_whole(blob: &Path, wanted: &ModelFile, meter: &Meter, stop: &Stop) -> Result<bool, HubError> {
-    let Ok(mut file) = File::open(blob) else { return Ok(false) };
+    let Ok(file) = File::open(blob) else { return Ok(false) };
     if file.metadata().map_err(HubError::io(blob))?.len() != wanted.size {
         return Ok(false);
     }
     let mut hasher = Hasher::new(&wanted.digest, wanted.size);
-    hash(&mut file, &mut hasher, meter, stop).map_err(HubError::io(blob))?;
+    hash(file.take(wanted.size), &mut hasher, meter, stop).map_err(HubError::io(blob))?;
     Ok(hasher.is(&wanted.digest))
 }
 
-/// Hashes a file from its beginning; says how long it is.
-fn hash(file: &mut File, hasher: &mut Hasher, meter: &Meter, stop: &Stop) -> std::io::Result<u64> {
+/// Hashes what there is to read; says how much that is.
+fn hash(mut file: impl Read, hasher: &mut Hasher, meter: &Meter, stop: &Stop) -> std::io::Result<u64> {
     let (mut piece, mut len) = (vec![0; PIECE], 0);
     loop {
         let read = file.read(&mut piece)?;
@@ -112,7 +112,9 @@ impl Part {
         if there > self.wanted.size {
             return self.restart(meter);
         }
-        self.len = hash(&mut self.file, &mut self.hasher, meter, stop).map_err(HubError::io(&self.path))?;
+        let there = (&self.file).take(there);
+        self.len = hash(there, &mut self.hasher, meter, stop).map_err(HubError::io(&self.path))?;
+        meter.set(self.len);
         Ok(())
     }
 

@@ -12,13 +12,8 @@ async fn a_manifest_names_what_a_model_needs_with_its_hashes() {
     let world = World::new(repo.clone()).await;
     let manifest = world.manifest().await.unwrap();
     let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
-    let wanted = [
-        "additional_chat_templates/tools.jinja",
-        "config.json",
-        "model.safetensors",
-        "README.md",
-        "tokenizer.json",
-    ];
+    let wanted =
+        ["additional_chat_templates/tools.jinja", "config.json", "model.safetensors", "README.md", "tokenizer.json"];
     assert_eq!(names, wanted);
     assert_eq!(manifest.commit.as_str(), repo.commit());
     assert_eq!(manifest.files[2].digest, Digest::sha256(repo.files[3].etag()).unwrap());

@@ -114,7 +114,7 @@ async fn too_little_room_is_found_before_anything_is_asked() {
     let manifest = world.manifest().await.unwrap();
     let asked = world.hub.seen().len();
     let options = DownloadOptions { reserve: u64::MAX / 2, ..DownloadOptions::default() };
-    let last = Download::start(&world.client(), manifest, options).finished().await;
+    let last = Download::start(world.client(), manifest, options).finished().await;
     assert_eq!((last.state, world.hub.seen().len()), (State::Failed, asked));
     let reason = last.reason.unwrap();
     assert!(reason.contains("has too little room") && reason.contains("1.0 MB to download"), "{reason}");
@@ -128,7 +128,6 @@ async fn a_disk_that_fills_up_pauses_the_download() {
     let world = World::new(repo.clone()).await;
     let partial = world.partial().await;
     fs::create_dir_all(partial.parent().unwrap()).unwrap();
-    // Reading the device never ends either, so the part first is a pipe's place: a link that is made good later.
     std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
     let download = world.start().await;
     let paused = wait_for(&download, |progress| progress.state == State::Paused).await;

@@ -45,27 +45,36 @@ pub(crate) fn model_of(weights: Vec<u8>) -> Repo {
     )
 }
 
-/// Waits that tests can afford.
+/// Waits that tests can afford; none of them is meant to stall.
 pub(crate) const PATIENCE: Patience =
-    Patience { retries: 6, first_wait: Duration::from_millis(2), stall: Duration::from_millis(300) };
+    Patience { retries: 6, first_wait: Duration::from_millis(2), stall: Duration::from_secs(20) };
+/// For transfers that are meant to stall.
+pub(crate) const HASTY: Patience = Patience { retries: 2, stall: Duration::from_millis(300), ..PATIENCE };
 
 /// A hub that serves one repository, and a cache folder.
 pub(crate) struct World {
     pub(crate) hub: TestHub,
     pub(crate) dir: TempDir,
+    client: Hub,
 }
 
 impl World {
     pub(crate) async fn new(repo: Repo) -> Self {
-        Self { hub: TestHub::start(vec![repo]).await.unwrap(), dir: tempfile::tempdir().unwrap() }
+        Self::with(PATIENCE, repo).await
+    }
+
+    pub(crate) async fn with(patience: Patience, repo: Repo) -> Self {
+        let (hub, dir) = (TestHub::start(vec![repo]).await.unwrap(), tempfile::tempdir().unwrap());
+        let client = Hub::new(HubOptions { patience, ..HubOptions::new(hub.url(), dir.path()) }).unwrap();
+        Self { hub, dir, client }
     }
 
     pub(crate) fn options(&self) -> HubOptions {
-        HubOptions { patience: PATIENCE, ..HubOptions::new(self.hub.url(), self.dir.path()) }
+        self.client.options().clone()
     }
 
-    pub(crate) fn client(&self) -> Hub {
-        Hub::new(self.options()).unwrap()
+    pub(crate) fn client(&self) -> &Hub {
+        &self.client
     }
 
     pub(crate) async fn manifest(&self) -> Result<Manifest, HubError> {
@@ -73,7 +82,7 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Download {
-        Download::start(&self.client(), self.manifest().await.unwrap(), DownloadOptions::default())
+        Download::start(self.client(), self.manifest().await.unwrap(), DownloadOptions::default())
     }
 
     /// A download to its end.
