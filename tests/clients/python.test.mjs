@@ -1,10 +1,10 @@
-// Runs openai_python.py, with the packages of requirements.txt installed once beside the build's output.
+// Runs openai_python.py and hub_python.py, with the packages of requirements.txt installed once beside the build's output.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { root, startServer } from "./server.mjs";
+import { program, root, startServer } from "./server.mjs";
 
 const python = process.env.PYTHON ?? "python3";
 const folder = new URL(".", import.meta.url).pathname;
@@ -22,6 +22,13 @@ after(() => server?.stop());
 test("the openai SDK for Python", () => {
   const env = { ...process.env, PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: "1", HEARTH_BASE_URL: server.baseURL };
   run(["-m", "unittest", "openai_python"], { cwd: folder, env });
+});
+
+test("huggingface_hub for Python", () => {
+  const debug = dirname(program);
+  const programs = { TEST_HUB: join(debug, "test_hub"), PULL: join(debug, "examples/pull") };
+  const env = { ...process.env, PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: "1", ...programs };
+  run(["-m", "unittest", "hub_python"], { cwd: folder, env });
 });
 
 /** A folder of packages needs no virtual environment, for which Debian would want another system package. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 export const root = new URL("../..", import.meta.url).pathname;
-const program = process.env.HEARTH_BIN ?? join(root, "target/debug/hearth");
+export const program = process.env.HEARTH_BIN ?? join(root, "target/debug/hearth");
 
 /** Starts Ember; resolves to the base URL for an OpenAI client and a function that ends the server. */
 export async function startServer(...flags) {

@@ -58,7 +58,7 @@ impl TestHub {
     pub async fn start_on(repos: Vec<Repo>, port: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State::new(format!("http://{address}"), repos));
+        let state = Arc::new(State::new(address, repos));
         let router = router(state.clone());
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -116,6 +116,8 @@ impl Drop for TestHub {
 
 pub(crate) struct State {
     pub(crate) url: String,
+    /// Where contents in LFS lie: at another host's name, as they do for the real Hub.
+    pub(crate) cdn: String,
     inner: Mutex<Inner>,
     total: watch::Sender<u64>,
 }
@@ -128,9 +130,10 @@ pub(crate) struct Inner {
 }
 
 impl State {
-    fn new(url: String, repos: Vec<Repo>) -> Self {
+    fn new(address: SocketAddr, repos: Vec<Repo>) -> Self {
+        let (url, cdn) = (format!("http://{address}"), format!("http://localhost:{}", address.port()));
         let inner = Inner { repos, faults: Vec::new(), seen: Vec::new(), sent: HashMap::new() };
-        Self { url, inner: Mutex::new(inner), total: watch::channel(0).0 }
+        Self { url, cdn, inner: Mutex::new(inner), total: watch::channel(0).0 }
     }
 
     /// Counts bytes that go out for a path.

@@ -27,7 +27,7 @@ pub(crate) async fn resolve(
         return refuse(404, &[("x-error-code", "EntryNotFound".into())]);
     };
     let mut response = match &file.sha256 {
-        Some(sha256) => redirect(&format!("{}/cdn/{sha256}/{path}", state.url), file),
+        Some(sha256) => redirect(&format!("{}/cdn/{sha256}/{path}", state.cdn), file),
         None => content::answer(&state, uri.path(), file, &headers, fault),
     };
     if let Ok(commit) = HeaderValue::from_str(&repo.commit()) {

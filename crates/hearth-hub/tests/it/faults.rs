@@ -183,6 +183,8 @@ async fn a_gated_model_comes_with_a_token_and_the_token_stays_with_the_hub() {
     let asked = world.hub.seen();
     let said = asked.iter().filter(|seen| seen.authorization.as_deref() == Some("Bearer hf_secret"));
     assert!(said.count() >= 7 && asked[0].authorization.is_none());
+    let mut elsewhere = asked.iter().filter(|seen| seen.path.starts_with("/cdn/"));
+    assert!(elsewhere.next().is_some_and(|seen| seen.authorization.is_none()));
 }
 
 #[tokio::test]

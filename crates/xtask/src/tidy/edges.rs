@@ -37,7 +37,11 @@ const RULES: &[Rule] = &[
         may_use: &["hearth-core", "hearth-text"],
         must_not_use: &[SERVER, CLIENT, MLX, SQL, TAURI],
     },
-    Rule { name: "hearth-hub", may_use: &["hearth-core", "hearth-test-hub"], must_not_use: &[SERVER_ONLY, MLX, SQL, TAURI] },
+    Rule {
+        name: "hearth-hub",
+        may_use: &["hearth-core", "hearth-test-hub"],
+        must_not_use: &[SERVER_ONLY, MLX, SQL, TAURI],
+    },
     Rule { name: "hearth-store", may_use: &[], must_not_use: &[SERVER, CLIENT, MLX, TAURI] },
     Rule {
         name: "hearth-server",

@@ -13,12 +13,17 @@ struct Args {
     /// The port on the loopback; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Adds an empty repository whose terms wait to be accepted.
+    #[arg(long)]
+    gated: Option<String>,
 }
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let args = Args::parse();
-    let hub = TestHub::start_on(Repo::read_all(&args.root)?, args.port).await?;
+    let mut repos = Repo::read_all(&args.root)?;
+    repos.extend(args.gated.map(|id| Repo { gated: true, ..Repo::new(id, vec![]) }));
+    let hub = TestHub::start_on(repos, args.port).await?;
     println!("{}", hub.url());
     std::future::pending().await
 }
