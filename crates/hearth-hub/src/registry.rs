@@ -208,12 +208,10 @@ fn client(options: &HubOptions) -> Result<Client, HubError> {
         .no_proxy();
     let Proxies { https, http, all, none_for } = &options.proxies;
     let none_for = none_for.as_deref().and_then(NoProxy::from_string);
-    let kinds: [(_, fn(String) -> reqwest::Result<Proxy>); 3] =
-        [(https, Proxy::https), (http, Proxy::http), (all, Proxy::all)];
-    for (address, proxy) in kinds {
-        let Some(address) = address else { continue };
-        let proxy = proxy(address.clone());
-        let proxy = proxy.map_err(|_| HubError::Setting(format!("the proxy {address} is no address")))?;
+    let proxies = [(https, Proxy::https as fn(String) -> _), (http, Proxy::http), (all, Proxy::all)];
+    for (address, proxy) in proxies.into_iter().filter_map(|(address, proxy)| Some((address.clone()?, proxy))) {
+        let proxy =
+            proxy(address.clone()).map_err(|_| HubError::Setting(format!("the proxy {address} is no address")))?;
         builder = builder.proxy(proxy.no_proxy(none_for.clone()));
     }
     builder.build().map_err(|error| HubError::Setting(format!("the network cannot be used: {error}")))

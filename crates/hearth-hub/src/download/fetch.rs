@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::job::Job;
 use super::lock;
-use super::part::{self, Found, Part, Written};
+use super::part::{self, IN_FLIGHT, Part, Written};
 use super::progress::{Meter, State};
 use crate::error::HubError;
 use crate::manifest::{ModelFile, check, timed};
@@ -17,8 +17,6 @@ use crate::retry::{Backoff, Trouble};
 
 /// How often a file with a wrong content is fetched again.
 const MAX_AGAIN: usize = 2;
-/// Pieces between network and disk: enough for both to work at once, little enough to lose at a kill.
-const IN_FLIGHT: usize = 4;
 
 /// How a transfer ended.
 enum Ended {
@@ -41,14 +39,14 @@ impl Job {
     pub(super) async fn fetch(&self, at: usize) -> Result<(), HubError> {
         let (file, meter) = (&self.manifest.files[at], &self.meters.files[at]);
         match self.open(at, file, meter).await? {
-            Found::Whole => meter.set(file.size),
-            Found::Part(part) => self.fill(at, file, meter, part).await?,
+            None => meter.set(file.size),
+            Some(part) => self.fill(at, file, meter, part).await?,
         }
         meter.enter(State::Done);
         Ok(())
     }
 
-    async fn open(&self, at: usize, file: &ModelFile, meter: &Meter) -> Result<Found, HubError> {
+    async fn open(&self, at: usize, file: &ModelFile, meter: &Meter) -> Result<Option<Part>, HubError> {
         let (partial, lock) = (self.cache.partial(&file.digest), self.cache.lock(&file.digest));
         let follow = || {
             meter.enter(State::Running);

@@ -89,8 +89,7 @@ impl Download {
         let mut progress = self.progress.clone();
         // The sender goes only after the last word.
         let _ = progress.wait_for(|progress| progress.state.is_final()).await;
-        let last = progress.borrow().clone();
-        last
+        progress.borrow().clone()
     }
 }
 

@@ -7,6 +7,8 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -20,6 +22,8 @@ use crate::manifest::ModelFile;
 
 /// How much is read at once to be hashed; between two such pieces it can be stopped.
 const PIECE: usize = 1 << 20;
+/// Pieces between network, disk and hash: enough for all to work at once, little enough to lose at a kill.
+pub(super) const IN_FLIGHT: usize = 4;
 
 /// A file on its way. Whoever has it has its lock.
 pub(crate) struct Part {
@@ -32,12 +36,6 @@ pub(crate) struct Part {
     _lock: BlobLock,
 }
 
-/// What there is of a file.
-pub(crate) enum Found {
-    Whole,
-    Part(Part),
-}
-
 /// How writing ended.
 pub(crate) enum Written {
     All,
@@ -48,18 +46,18 @@ pub(crate) enum Written {
 /// Set when nobody waits for the result any more.
 pub(crate) type Stop = Arc<AtomicBool>;
 
-/// Reads and hashes what there is. A whole content that is not the wanted one is removed.
+/// Reads and hashes what there is; none when that is the whole file. A whole content that is not the wanted one is removed.
 pub(crate) fn open(
     cache: &RepoCache,
     wanted: &ModelFile,
     lock: BlobLock,
     meter: &Meter,
     stop: &Stop,
-) -> Result<Found, HubError> {
+) -> Result<Option<Part>, HubError> {
     let (blob, path) = (cache.blob(&wanted.digest), cache.partial(&wanted.digest));
     if is_whole(&blob, wanted, meter, stop)? {
         remove_if_there(&path).map_err(HubError::io(&path))?;
-        return Ok(Found::Whole);
+        return Ok(None);
     }
     remove_if_there(&blob).map_err(HubError::io(&blob))?;
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
@@ -67,7 +65,7 @@ pub(crate) fn open(
     let hasher = Hasher::new(&wanted.digest, wanted.size);
     let mut part = Part { file, path, blob, wanted: wanted.clone(), hasher, len: 0, _lock: lock };
     part.read(meter, stop)?;
-    Ok(Found::Part(part))
+    Ok(Some(part))
 }
 
 fn is_whole(blob: &Path, wanted: &ModelFile, meter: &Meter, stop: &Stop) -> Result<bool, HubError> {
@@ -127,19 +125,25 @@ impl Part {
         Ok(())
     }
 
-    /// Appends what comes until no more does.
+    /// Appends what comes until no more does. It is hashed beside, on a thread of its own: either takes about as long.
     pub(crate) fn append_all(&mut self, mut pieces: mpsc::Receiver<Bytes>, meter: &Meter) -> Result<Written, HubError> {
-        while let Some(piece) = pieces.blocking_recv() {
-            let len = piece.len() as u64;
-            if self.len + len > self.wanted.size {
-                return Ok(Written::TooLong);
+        let Self { file, hasher, len, path, wanted, .. } = self;
+        thread::scope(|scope| {
+            let (sender, to_hash) = sync_channel::<Bytes>(IN_FLIGHT);
+            scope.spawn(move || to_hash.into_iter().for_each(|piece| hasher.update(&piece)));
+            while let Some(piece) = pieces.blocking_recv() {
+                let more = piece.len() as u64;
+                if *len + more > wanted.size {
+                    return Ok(Written::TooLong);
+                }
+                file.write_all(&piece).map_err(HubError::io(&*path))?;
+                *len += more;
+                meter.add(more);
+                // Its receiver takes all that comes.
+                let _ = sender.send(piece);
             }
-            self.file.write_all(&piece).map_err(HubError::io(&self.path))?;
-            self.hasher.update(&piece);
-            self.len += len;
-            meter.add(len);
-        }
-        Ok(Written::All)
+            Ok(Written::All)
+        })
     }
 
     /// Verifies a full part and gives it its name; gives back an empty one when the content is wrong.

@@ -21,8 +21,7 @@ async fn halfway(world: &World) -> Download {
 async fn wait_for(download: &Download, what: impl Fn(&Progress) -> bool) -> Progress {
     let mut progress = download.progress();
     let seen = tokio::time::timeout(Duration::from_secs(20), progress.wait_for(|now| what(now))).await;
-    let now = seen.expect("it comes in time").expect("the download runs").clone();
-    now
+    seen.expect("it comes in time").expect("the download runs").clone()
 }
 
 #[tokio::test]
