@@ -66,14 +66,14 @@ pub enum HubError {
         hint: &'static str,
     },
     /// The token does not do.
-    #[error("the Hub does not accept the token in HF_TOKEN: make a new one at {0}/settings/tokens")]
+    #[error("the Hub does not accept your token: make a new one at {0}/settings/tokens, and give it in HF_TOKEN")]
     Token(String),
     /// The token is known and not enough.
-    #[error("the token in HF_TOKEN may not read {repo}: ask its owner, or give the token more rights at {page}")]
+    #[error("your token may not read {repo}: ask for access at {page}, or give the token more rights")]
     Forbidden {
         /// `owner/name`.
         repo: String,
-        /// Where a person changes the token's rights.
+        /// Where a person asks for access.
         page: String,
     },
     /// Retries are used up.
@@ -118,7 +118,7 @@ pub enum HubError {
         path: PathBuf,
     },
     /// The file system refuses.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be read or written: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

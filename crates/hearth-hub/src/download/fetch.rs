@@ -58,19 +58,14 @@ impl Job {
         self.blocking(move || part::open(&cache, &file, lock, &meters.files[at], &stop)).await
     }
 
+    /// Makes a part grow until it is the file.
     async fn fill(&self, at: usize, file: &ModelFile, meter: &Meter, mut part: Part) -> Result<(), HubError> {
-        let mut backoff = Backoff::new(self.hub.patience());
-        let (mut most, mut again) = (part.len(), 0);
+        let (mut backoff, mut wrongs) = (Backoff::new(self.hub.patience()), 0);
+        let mut most = part.len();
         loop {
             meter.enter(State::Running);
-            let ended = match self.ask(file, &part).await {
-                Ok(response) => {
-                    let (grown, ended) = self.take(at, part, response).await?;
-                    part = grown;
-                    ended
-                }
-                Err(ended) => ended,
-            };
+            let (grown, ended) = self.grow(at, file, part).await?;
+            part = grown;
             // A server that always begins anew must not renew our patience for ever.
             if part.len() > most {
                 most = part.len();
@@ -93,11 +88,19 @@ impl Job {
                     continue;
                 }
             };
-            again += 1;
-            if again > MAX_AGAIN {
+            wrongs += 1;
+            if wrongs > MAX_AGAIN {
                 let (repo, file) = (self.manifest.repo.to_string(), file.name.to_string());
                 return Err(HubError::WrongContent { repo, file, why });
             }
+        }
+    }
+
+    /// One request, and what it brings.
+    async fn grow(&self, at: usize, file: &ModelFile, part: Part) -> Result<(Part, Ended), HubError> {
+        match self.ask(file, &part).await {
+            Ok(response) => self.take(at, part, response).await,
+            Err(ended) => Ok((part, ended)),
         }
     }
 

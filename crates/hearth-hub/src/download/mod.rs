@@ -71,17 +71,28 @@ impl Download {
 
     /// Stops and keeps what has come.
     pub fn pause(&self) {
-        self.wish.send_if_modified(|wish| std::mem::replace(wish, Wish::Pause) == Wish::Run);
+        self.wish(Wish::Pause);
     }
 
     /// Goes on after a pause, one for want of room too.
     pub fn resume(&self) {
-        self.wish.send_replace(Wish::Run);
+        self.wish(Wish::Run);
     }
 
     /// Stops, and removes what has come unless other snapshots use it.
     pub fn cancel(&self) {
-        self.wish.send_replace(Wish::Cancel);
+        self.wish(Wish::Cancel);
+    }
+
+    /// A cancel is the last wish.
+    fn wish(&self, wish: Wish) {
+        self.wish.send_if_modified(|now| {
+            let open = *now != Wish::Cancel;
+            if open {
+                *now = wish;
+            }
+            open
+        });
     }
 
     /// Waits until it is done, failed or cancelled, and says how it stands then.

@@ -3,7 +3,7 @@
 //! All of this blocks and belongs on a thread for that.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,9 +82,12 @@ fn is_whole(blob: &Path, wanted: &ModelFile, meter: &Meter, stop: &Stop) -> Resu
 fn hash(mut file: impl Read, hasher: &mut Hasher, meter: &Meter, stop: &Stop) -> std::io::Result<u64> {
     let (mut piece, mut len) = (vec![0; PIECE], 0);
     loop {
-        let read = file.read(&mut piece)?;
+        let read = match file.read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         if stop.load(Ordering::Relaxed) {
-            return Err(std::io::ErrorKind::Interrupted.into());
+            return Err(ErrorKind::TimedOut.into());
         }
         if read == 0 {
             return Ok(len);

@@ -158,7 +158,7 @@ async fn refusals_say_what_a_person_can_do() {
     let with_token = format!("{terms}, and give a token of yours in HF_TOKEN");
     assert_eq!(refusal(None, 401, "GatedRepo").await, with_token);
     assert_eq!(refusal(None, 403, "").await, with_token);
-    let revoked = "the Hub does not accept the token in HF_TOKEN: make a new one at HUB/settings/tokens";
+    let revoked = "the Hub does not accept your token: make a new one at HUB/settings/tokens, and give it in HF_TOKEN";
     assert_eq!(refusal(Some("t"), 401, "").await, revoked);
     let spelling = format!("there is no {MODEL} at HUB: check the spelling");
     assert_eq!(refusal(Some("t"), 404, "RepoNotFound").await, spelling);

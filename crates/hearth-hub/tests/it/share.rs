@@ -9,15 +9,19 @@ use crate::support::{WEIGHTS, World, model};
 
 const SIZE: usize = 1_000_000;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn several_downloads_of_one_model_fetch_each_byte_once() {
     let repo = model(SIZE);
     let world = World::new(repo.clone()).await;
-    world.hub.fault(Fault::once("/cdn/", Kind::Slow(4_000_000)));
-    let downloads = [world.start().await, world.start().await, world.start().await];
+    world.hub.fault(Fault::once("/cdn/", Kind::Slow(2_000_000)));
+    let programs = [world.program().spawn().unwrap(), world.program().spawn().unwrap()];
+    let downloads = [world.start().await, world.start().await];
     for download in &downloads {
         let last = download.finished().await;
         assert_eq!((last.state, last.bytes), (State::Done, last.total), "{last:?}");
+    }
+    for mut program in programs {
+        assert!(program.wait().unwrap().success());
     }
     world.check_whole(&repo);
     let wanted: u64 = repo.files.iter().filter(|file| file.name != "pytorch_model.bin").map(|file| file.size).sum();

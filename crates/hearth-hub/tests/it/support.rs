@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hearth_hub::cache::RepoCache;
@@ -93,6 +94,17 @@ impl World {
     pub(crate) async fn pull_whole(&self) {
         let last = self.pull().await;
         assert_eq!((last.state, last.reason.clone(), last.bytes), (State::Done, None, last.total), "{last:?}");
+    }
+
+    /// A program of its own that downloads the model: the example of this crate, which cargo builds beside the tests.
+    pub(crate) fn program(&self) -> Command {
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.parent().and_then(Path::parent).unwrap().join("examples/pull");
+        let mut command = Command::new(program);
+        command.arg(MODEL).env("HF_ENDPOINT", self.hub.url()).env("HF_HUB_CACHE", self.dir.path());
+        command.env_remove("HF_HUB_OFFLINE").env("NO_PROXY", "127.0.0.1,localhost");
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     pub(crate) fn cache(&self) -> RepoCache {
