@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::KeepAlive;
 use crate::sampling::SamplingOverrides;
 
 /// Who speaks in a [`Message`].
@@ -115,6 +116,8 @@ pub struct ChatRequest {
     pub stop: Vec<String>,
     /// The conversation that it belongs to, where the client names one.
     pub session: Option<SessionRef>,
+    /// How long the model stays loaded after this; `None`: as was said before, else the model's or the server's way.
+    pub keep_alive: Option<KeepAlive>,
 }
 
 /// A session as a request names it.

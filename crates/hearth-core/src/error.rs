@@ -20,6 +20,10 @@ pub enum ErrorKind {
     Overloaded,
     /// Others hold the memory that the request needs; it may succeed later: 503.
     OutOfMemory,
+    /// The model is answering, and so cannot be unloaded: 409.
+    ModelBusy,
+    /// Somebody unloaded the model while it answered: 503.
+    ModelUnloaded,
     /// The server is stopping: 503.
     ShuttingDown,
     /// The worker died while it answered: 500.

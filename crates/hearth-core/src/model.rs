@@ -1,5 +1,7 @@
 //! What is known of a model.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::sampling::SamplingOverrides;
@@ -55,4 +57,13 @@ pub struct ModelCard {
     pub created: u64,
     /// Tokens that prompt and answer may hold together, once known.
     pub context_length: Option<usize>,
+}
+
+/// How long a model stays loaded that nobody uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// For so long after its last answer; zero unloads it at once.
+    For(Duration),
+    /// Until its memory is needed for another one.
+    Forever,
 }

@@ -66,23 +66,34 @@ pub struct SamplingOverrides {
 }
 
 impl SamplingOverrides {
+    /// These wishes, and those of `weaker` where these are silent. Biases, seed and log-probabilities are nobody's default.
+    pub fn or(self, weaker: &SamplingOverrides) -> Self {
+        Self {
+            temperature: self.temperature.or(weaker.temperature),
+            top_p: self.top_p.or(weaker.top_p),
+            top_k: self.top_k.or(weaker.top_k),
+            min_p: self.min_p.or(weaker.min_p),
+            repetition_penalty: self.repetition_penalty.or(weaker.repetition_penalty),
+            presence_penalty: self.presence_penalty.or(weaker.presence_penalty),
+            frequency_penalty: self.frequency_penalty.or(weaker.frequency_penalty),
+            ..self
+        }
+    }
+
     /// These wishes, else `defaults`, else Hearth's own.
     pub fn resolve(&self, defaults: &SamplingOverrides) -> SamplingParams {
-        let own = SamplingParams::default();
+        let (all, own) = (self.clone().or(defaults), SamplingParams::default());
         SamplingParams {
-            temperature: self.temperature.or(defaults.temperature).unwrap_or(own.temperature),
-            top_p: self.top_p.or(defaults.top_p).unwrap_or(own.top_p),
-            top_k: self.top_k.or(defaults.top_k).unwrap_or(own.top_k),
-            min_p: self.min_p.or(defaults.min_p).unwrap_or(own.min_p),
-            repetition_penalty: self
-                .repetition_penalty
-                .or(defaults.repetition_penalty)
-                .unwrap_or(own.repetition_penalty),
-            presence_penalty: self.presence_penalty.or(defaults.presence_penalty).unwrap_or(own.presence_penalty),
-            frequency_penalty: self.frequency_penalty.or(defaults.frequency_penalty).unwrap_or(own.frequency_penalty),
-            logit_bias: self.logit_bias.clone(),
-            seed: self.seed,
-            logprobs: self.logprobs,
+            temperature: all.temperature.unwrap_or(own.temperature),
+            top_p: all.top_p.unwrap_or(own.top_p),
+            top_k: all.top_k.unwrap_or(own.top_k),
+            min_p: all.min_p.unwrap_or(own.min_p),
+            repetition_penalty: all.repetition_penalty.unwrap_or(own.repetition_penalty),
+            presence_penalty: all.presence_penalty.unwrap_or(own.presence_penalty),
+            frequency_penalty: all.frequency_penalty.unwrap_or(own.frequency_penalty),
+            logit_bias: all.logit_bias,
+            seed: all.seed,
+            logprobs: all.logprobs,
         }
     }
 }

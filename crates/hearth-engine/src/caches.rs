@@ -93,6 +93,12 @@ impl Caches {
         self.cache.bytes()
     }
 
+    /// Keeps at most `cap` bytes in memory from now on.
+    pub(crate) fn set_cap(&mut self, runner: &mut dyn Runner, cap: u64) {
+        self.cap = cap;
+        self.shrink(runner, cap, None);
+    }
+
     /// Whether anything is kept at all.
     pub(crate) fn keeps(&self) -> bool {
         self.cap > 0

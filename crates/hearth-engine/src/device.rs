@@ -18,7 +18,8 @@ use crate::memory::{Budget, Load};
 use crate::prefix_cache::{Found, From, Hit};
 use crate::scheduler::{Outcome, Plan, Scheduler, failed};
 use crate::sequence::{Ended, Hold, filled};
-use crate::worker::protocol::{Command, LoadRequest, Report, RequestId, Update};
+use crate::worker::Progress;
+use crate::worker::protocol::{CacheOptions, Command, LoadRequest, Report, RequestId, Update};
 
 /// What arrives at a worker.
 pub(crate) enum Message {
@@ -42,12 +43,16 @@ const SAVE: Duration = Duration::from_secs(10);
 const INDEX: Duration = Duration::from_secs(2);
 /// How often a request waits for what another one computes.
 const MOST_WAITS: usize = 4;
+/// How often a load's progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+/// A change of memory by fewer bytes is not worth telling.
+const WORTH_TELLING: u64 = 1 << 20;
 /// The share of the memory for caches that may wait to be written.
 const PENDING_SHARE: u64 = 4;
 
 /// Loads a model and runs it until the channel closes or says so. An error is the worker's end.
 pub(crate) fn run(
-    load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner>>,
+    load: impl FnOnce(&mut LoadRequest, Progress<'_>) -> Result<Box<dyn Runner>>,
     link: &Link,
     report: Tell<'_>,
 ) -> Result<()> {
@@ -59,7 +64,15 @@ pub(crate) fn run(
         },
         _ => return Ok(()),
     };
-    let loaded = load(&mut request).and_then(|runner| {
+    let mut told = None;
+    let mut progress = |done, total| {
+        if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
+            told = Some(Instant::now());
+            // If nobody listens, the next report says so.
+            let _ = report(Report::Loading { done, total });
+        }
+    };
+    let loaded = load(&mut request, &mut progress).and_then(|runner| {
         Budget::new(runner.facts(), &request.cache).check()?;
         Ok(runner)
     });
@@ -78,6 +91,9 @@ struct Device {
     scheduler: Scheduler,
     caches: Caches,
     budget: Budget,
+    options: CacheOptions,
+    /// Bytes of kept caches and of running sequences, as they were last told.
+    told: (u64, u64),
     /// Steps that have failed in a row.
     failures: usize,
     /// What is to be reported next.
@@ -109,6 +125,8 @@ impl Device {
             scheduler: Scheduler::new(request.max_batch, !facts.cache.cuts_anywhere),
             caches: Caches::new(facts.cache, cap, tier, tier_cap),
             budget,
+            options: request.cache.clone(),
+            told: (0, 0),
             failures: 0,
             updates: Vec::new(),
             ended: Vec::new(),
@@ -118,7 +136,7 @@ impl Device {
 
     /// Once around the loop. False at the end.
     fn turn(&mut self, inbox: &Receiver<Message>, report: Tell<'_>) -> Result<bool> {
-        if !self.take_messages(inbox)? {
+        if !self.take_messages(inbox, report)? {
             return Ok(false);
         }
         self.give_up_waiting(Instant::now());
@@ -138,9 +156,20 @@ impl Device {
         if self.updates.is_empty() { Ok(()) } else { report(Report::Step(std::mem::take(&mut self.updates))) }
     }
 
+    fn tell_memory(&mut self, report: Tell<'_>) -> Result<()> {
+        let memory = (self.caches.bytes(), self.budget.demand(self.scheduler.loads()));
+        let differs = |old: u64, new: u64| old.abs_diff(new) >= WORTH_TELLING || (old == 0) != (new == 0);
+        if differs(self.told.0, memory.0) || differs(self.told.1, memory.1) {
+            self.told = memory;
+            report(Report::Memory { kept: memory.0, running: memory.1 })?;
+        }
+        Ok(())
+    }
+
     /// Takes what has arrived, and waits for it where there is nothing else to do. False at the end.
-    fn take_messages(&mut self, inbox: &Receiver<Message>) -> Result<bool> {
+    fn take_messages(&mut self, inbox: &Receiver<Message>, report: Tell<'_>) -> Result<bool> {
         loop {
+            self.tell_memory(report)?;
             // What could not wait is reported before the loop sleeps.
             let idle = self.scheduler.is_idle() && self.updates.is_empty();
             let message = if idle { self.wait(inbox) } else { inbox.try_recv() };
@@ -195,6 +224,7 @@ impl Device {
                 self.scheduler.disown(session);
                 self.caches.forget(&mut *self.runner, session);
             }
+            Command::Limit(bytes) => self.limit(bytes),
             Command::Shutdown => {
                 self.save();
                 return Ok(false);
@@ -202,6 +232,12 @@ impl Device {
             Command::Load(_) => return Err(Error::internal("The worker was told to load a second model.")),
         }
         Ok(true)
+    }
+
+    fn limit(&mut self, bytes: u64) {
+        self.budget.set_limit(bytes);
+        self.caches.set_cap(&mut *self.runner, self.budget.keep(&self.options));
+        self.hold_to_budget();
     }
 
     fn add(&mut self, id: RequestId, task: Generate) {

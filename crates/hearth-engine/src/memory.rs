@@ -46,6 +46,11 @@ impl Budget {
         Self { facts: facts.cache.clone(), weights: facts.weight_bytes, limit: (limit > 0).then_some(limit) }
     }
 
+    /// Weights, caches and scratch may take `bytes` together from now on.
+    pub(crate) fn set_limit(&mut self, bytes: u64) {
+        self.limit = Some(bytes);
+    }
+
     /// What the model leaves.
     fn free(&self) -> Option<u64> {
         self.limit.map(|limit| limit.saturating_sub(self.weights))
@@ -77,13 +82,7 @@ impl Budget {
     pub(crate) fn check(&self) -> Result<()> {
         let least = self.weights + self.demand([Load { prompt: 1, held: 0 }].into_iter());
         let Some(limit) = self.limit.filter(|&limit| least > limit) else { return Ok(()) };
-        Err(Error::model_load(format!(
-            "This model needs at least {} of memory, {} of them for its weights, but it may use only {}: raise --memory \
-             where it is set, or serve a smaller model.",
-            megabytes(least),
-            megabytes(self.weights),
-            megabytes(limit)
-        )))
+        Err(too_large(least, self.weights, limit))
     }
 
     /// An error for a prompt that does not fit even alone.
@@ -116,7 +115,18 @@ impl Budget {
     }
 }
 
-fn megabytes(bytes: u64) -> String {
+/// The error of a model that needs at least `least` bytes, where only `limit` may be used.
+pub(crate) fn too_large(least: u64, weights: u64, limit: u64) -> Error {
+    Error::model_load(format!(
+        "This model needs at least {} of memory, {} of them for its weights, but it may use only {}: raise --memory where \
+         it is set, or serve a smaller model.",
+        megabytes(least),
+        megabytes(weights),
+        megabytes(limit)
+    ))
+}
+
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::engine::{ModelSpec, Placement};
 use crate::scheduler::failed;
+use crate::spec::Placement;
 use crate::stats::{Stats, WorkerInfo, WorkerState};
 use crate::worker::Worker;
 use crate::worker::protocol::{Command, LoadRequest, Report, RequestId, Update};
@@ -65,16 +65,17 @@ enum Message {
     Cancel(RequestId),
     Fill(Generate),
     Forget(SessionKey),
-    Unload,
+    Limit(u64),
+    Unload(oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
 }
 
 impl Pool {
     /// A pool without a worker, and its task, which runs until the last handle is gone.
-    pub(crate) fn new(spec: &ModelSpec, placement: Placement, load: LoadRequest, stats: Arc<Stats>) -> (Self, Keeper) {
+    pub(crate) fn new(name: &str, placement: Placement, load: LoadRequest, stats: Arc<Stats>) -> (Self, Keeper) {
         let (messages, inbox) = unbounded_channel();
         let keeper = Keeper {
-            name: spec.id.clone(),
+            name: name.to_owned(),
             placement,
             load,
             stats,
@@ -117,15 +118,24 @@ impl Pool {
         self.tell(Message::Forget(session));
     }
 
-    /// Ends the worker; the next request starts another.
-    pub(crate) fn unload(&self) {
-        self.tell(Message::Unload);
+    /// The worker, and those after it, may use so many bytes.
+    pub(crate) fn limit(&self, bytes: u64) {
+        self.tell(Message::Limit(bytes));
+    }
+
+    /// Ends the worker, in a few seconds at most; the next request starts another.
+    pub(crate) async fn unload(&self) {
+        self.tell_and_wait(Message::Unload).await;
     }
 
     /// Ends the worker and starts no other.
     pub(crate) async fn shutdown(&self) {
+        self.tell_and_wait(Message::Shutdown).await;
+    }
+
+    async fn tell_and_wait(&self, message: impl FnOnce(oneshot::Sender<()>) -> Message) {
         let (reply, done) = oneshot::channel();
-        self.tell(Message::Shutdown(reply));
+        self.tell(message(reply));
         // An error: the task has ended, and with it the worker.
         let _ = done.await;
     }
@@ -190,7 +200,17 @@ impl Keeper {
             }
             Message::Fill(task) => self.fill(task),
             Message::Forget(session) => self.forget(session),
-            Message::Unload => self.unload(&Error::internal("The model was unloaded.")).await,
+            Message::Limit(bytes) => {
+                self.load.cache.limit = Some(bytes);
+                if let Some(worker) = &self.worker {
+                    worker.send(Command::Limit(bytes));
+                }
+            }
+            Message::Unload(reply) => {
+                self.unload(&unloaded(&self.name)).await;
+                // Whoever asked may have gone.
+                let _ = reply.send(());
+            }
             Message::Shutdown(reply) => {
                 self.closed = true;
                 self.unload(&shutting_down()).await;
@@ -293,6 +313,12 @@ impl Keeper {
         match report {
             Report::Step(updates) => updates.into_iter().for_each(|update| self.route(update)),
             Report::Loaded(facts) => self.loaded(Arc::new(facts)),
+            Report::Loading { done, total } => {
+                self.stats.change(|worker| worker.progress = done as f32 / total.max(1) as f32);
+            }
+            Report::Memory { kept, running } => {
+                self.stats.change(|worker| (worker.kept, worker.running) = (kept, running));
+            }
             Report::LoadFailed(error) => {
                 // Whoever waits for the load gets the error and tells it.
                 tracing::info!(model = self.name, "not loaded: {error}");
@@ -303,11 +329,10 @@ impl Keeper {
 
     fn loaded(&mut self, facts: Arc<ModelFacts>) {
         tracing::info!(model = self.name, r#type = facts.model_type, context = facts.context_length, "loaded");
-        {
-            let mut worker = self.stats.worker();
+        self.stats.change(|worker| {
             worker.state = WorkerState::Ready;
             worker.facts = Some(facts.clone());
-        }
+        });
         self.requests.values_mut().for_each(|request| request.begun = Instant::now());
         for reply in self.loads.drain(..) {
             // Whoever asked may have gone.
@@ -371,9 +396,8 @@ impl Keeper {
     }
 
     fn show(&self, state: WorkerState, pid: Option<u32>) {
-        let mut worker = self.stats.worker();
-        worker.state = state;
-        worker.pid = pid;
+        let worker = |facts| WorkerInfo { state, pid, facts, ..WorkerInfo::default() };
+        self.stats.change(|old| *old = worker(old.facts.take()));
     }
 }
 
@@ -397,6 +421,13 @@ pub(crate) fn next_id() -> RequestId {
     NEXT.fetch_add(1, Relaxed)
 }
 
-fn shutting_down() -> Error {
+fn unloaded(name: &str) -> Error {
+    Error::new(
+        ErrorKind::ModelUnloaded,
+        format!("{name} was unloaded while it answered. The next request loads it again."),
+    )
+}
+
+pub(crate) fn shutting_down() -> Error {
     Error::new(ErrorKind::ShuttingDown, "The server is shutting down.")
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use futures_util::{Stream, StreamExt};
 use hearth_core::Result;
 use hearth_core::event::{Event, SessionUse};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::choice::Choice;
 use crate::fill::Fill;
+use crate::model::Place;
 use crate::report::Subject;
 use crate::sessions::{Claim, Gathered};
 
@@ -27,7 +27,7 @@ pub struct ChatStream {
     end: Option<Event>,
     /// Behind `choices`, so that they are cancelled before their session is let go.
     session: Option<SessionTurn>,
-    _places: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// A request's part in a session.
@@ -38,13 +38,8 @@ pub(crate) struct SessionTurn {
 }
 
 impl ChatStream {
-    pub(crate) fn new(
-        subject: Arc<Subject>,
-        choices: Vec<Choice>,
-        session: Option<SessionTurn>,
-        places: OwnedSemaphorePermit,
-    ) -> Self {
-        Self { subject, choices, next: 0, end: None, session, _places: places }
+    pub(crate) fn new(subject: Arc<Subject>, choices: Vec<Choice>, session: Option<SessionTurn>, place: Place) -> Self {
+        Self { subject, choices, next: 0, end: None, session, _place: place }
     }
 
     /// Tokens of the rendered prompt.

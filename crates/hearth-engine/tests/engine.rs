@@ -17,7 +17,7 @@ use hearth_core::{Error, ErrorKind, Result};
 use hearth_engine::fake::FakeRunner;
 use hearth_engine::{ChatStream, Engine, EngineOptions, Placement, WorkerState};
 use serde_json::json;
-use support::{ask, collect, model, read, say, spec, whole};
+use support::{ask, collect, model, read, say, spec, status, whole};
 use tempfile::TempDir;
 
 /// An engine whose worker makes its runner with `make`, and the folder that it needs.
@@ -27,8 +27,8 @@ fn engine(options: EngineOptions, make: impl Fn() -> FakeRunner + Send + Sync + 
 
 fn failing(options: EngineOptions, make: impl Fn() -> Result<FakeRunner> + Send + Sync + 'static) -> (Engine, TempDir) {
     let dir = model();
-    let load = Placement::Thread(Arc::new(move |_| Ok(Box::new(make()?))));
-    (Engine::new(spec(&dir), load, options), dir)
+    let load = Placement::Thread(Arc::new(move |_, _| Ok(Box::new(make()?))));
+    (Engine::new(vec![spec(&dir)], load, options), dir)
 }
 
 fn saying(text: &'static str) -> (Engine, TempDir) {
@@ -63,7 +63,7 @@ async fn an_answer_has_text_an_end_and_usage() {
     assert_eq!(reason, FinishReason::Stop);
     let prompt = "user: hi\nassistant: ".len();
     assert_eq!((usage.prompt_tokens, usage.completion_tokens), (prompt, "Hello, Wörld 👋".len() + 1));
-    let status = engine.status();
+    let status = status(&engine);
     assert_eq!((status.requests, status.prompt_tokens), (1, prompt as u64));
     assert_eq!((status.worker, status.running, status.queued, status.deaths), (WorkerState::Ready, 0, 0, 0));
 }
@@ -196,7 +196,7 @@ async fn dropped_streams_leave_nothing_behind() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
-    let status = engine.status();
+    let status = status(&engine);
     assert_eq!((status.running, status.queued), (0, 0));
 }
 
@@ -208,7 +208,7 @@ async fn a_full_queue_is_an_error_and_empties_again() {
     for _ in 0..3 {
         streams.push(engine.chat(ask("?")).await.unwrap());
     }
-    let status = engine.status();
+    let status = status(&engine);
     assert_eq!((status.running, status.queued), (1, 2));
     let error = refused(&engine, ask("?")).await;
     assert_eq!(error.kind, ErrorKind::Overloaded);
@@ -232,7 +232,7 @@ async fn a_stream_ends_by_the_step_in_which_it_was_dropped() {
     let second = engine.chat(ask("?")).await.unwrap();
     drop(first);
     // Asked after the drop, so that the worker has the cancellation before the gate opens again.
-    engine.load().await.unwrap();
+    engine.load("", None).await.unwrap();
     // The step at the gate is the first one's last; three more are the second one's prompt and two tokens.
     for _ in 0..4 {
         gate.send(()).unwrap();
@@ -249,10 +249,10 @@ async fn concurrent_first_requests_load_once() {
         count.fetch_add(1, SeqCst);
         FakeRunner::echoing()
     });
-    assert_eq!((engine.status().worker, engine.models()[0].context_length), (WorkerState::Stopped, None));
+    assert_eq!((status(&engine).worker, engine.models()[0].context_length), (WorkerState::Stopped, None));
     let texts = join_all((0..8).map(|n| say_owned(engine.clone(), format!("number {n}")))).await;
     assert_eq!(texts, (0..8).map(|n| format!("number {n}")).collect::<Vec<_>>());
-    assert_eq!(engine.load().await.unwrap().model_type, "fake");
+    assert_eq!(engine.load("", None).await.unwrap().model_type, "fake");
     assert_eq!((loads.load(SeqCst), engine.models()[0].context_length), (1, Some(4096)));
 }
 
@@ -269,7 +269,7 @@ async fn a_load_that_fails_says_why_and_can_be_tried_again() {
     });
     let error = refused(&engine, ask("?")).await;
     assert_eq!(error, Error::model_load("tests/Fake-1: layer 3: missing self_attn.q_proj."));
-    assert_eq!((engine.status().worker, engine.status().deaths), (WorkerState::Stopped, 0));
+    assert_eq!((status(&engine).worker, status(&engine).deaths), (WorkerState::Stopped, 0));
     assert_eq!(say(&engine, ask("?")).await, "ok");
 }
 
@@ -278,7 +278,7 @@ async fn a_folder_without_tokenizer_or_template_says_so() {
     for (file, part) in [("tokenizer.json", "tokenizer.json"), ("chat_template.jinja", "--chat-template")] {
         let (engine, dir) = saying("ok");
         std::fs::remove_file(dir.path().join(file)).unwrap();
-        let error = engine.load().await.unwrap_err();
+        let error = engine.load("", None).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::ModelLoad);
         assert!(error.message.contains(part), "{}", error.message);
     }
@@ -289,13 +289,13 @@ async fn a_given_template_takes_the_place_of_the_models() {
     let dir = model();
     let file = dir.path().join("other.jinja");
     std::fs::write(&file, "{{ messages[0].content }}|").unwrap();
-    let load = Placement::Thread(Arc::new(|_| Ok(Box::new(FakeRunner::saying("ok")))));
+    let load = Placement::Thread(Arc::new(|_, _| Ok(Box::new(FakeRunner::saying("ok")))));
     let options = EngineOptions { chat_template: Some(file.clone()), ..Default::default() };
-    let engine = Engine::new(spec(&dir), load.clone(), options);
+    let engine = Engine::new(vec![spec(&dir)], load.clone(), options);
     assert_eq!(engine.chat(ask("four")).await.unwrap().prompt_tokens(), 5);
 
     let missing = EngineOptions { chat_template: Some(dir.path().join("none.jinja")), ..Default::default() };
-    let error = Engine::new(spec(&dir), load, missing).load().await.unwrap_err();
+    let error = Engine::new(vec![spec(&dir)], load, missing).load("", None).await.unwrap_err();
     assert!(error.message.contains("none.jinja"), "{}", error.message);
 }
 
@@ -318,7 +318,7 @@ async fn bad_requests_are_refused_before_they_are_queued() {
     for model in ["", "FAKE-1", "tests/fake-1", "default"] {
         assert_eq!(say(&engine, ChatRequest { model: model.into(), ..ask("x") }).await, "ok");
     }
-    assert_eq!((engine.status().requests, engine.status().running), (4, 0));
+    assert_eq!((status(&engine).requests, status(&engine).running), (4, 0));
 }
 
 /// An engine whose first `lives` workers panic at their step `step`.
@@ -337,7 +337,7 @@ fn dying(lives: usize, step: usize) -> (Engine, TempDir) {
 async fn a_request_that_has_streamed_nothing_is_run_again_once() {
     let (engine, _dir) = dying(1, 1);
     assert_eq!(say(&engine, ask("?")).await, "still here");
-    assert_eq!(engine.status().deaths, 1);
+    assert_eq!(status(&engine).deaths, 1);
 
     let (engine, _dir) = dying(2, 1);
     let (answer, error) = read(engine.chat(ask("?")).await.unwrap()).await;
@@ -361,7 +361,7 @@ async fn an_answer_that_is_not_streamed_survives_a_death_in_its_middle() {
     let events = collect(engine.chat(ask("?")).await.unwrap()).await.unwrap();
     let answer = whole(events);
     assert_eq!((answer.text.as_str(), answer.finished.unwrap().1.completion_tokens), ("still here", 11));
-    assert_eq!(engine.status().deaths, 1);
+    assert_eq!(status(&engine).deaths, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,7 +371,7 @@ async fn a_worker_that_keeps_dying_is_not_started_for_a_while() {
         let error = read(engine.chat(ask("?")).await.unwrap()).await.1.unwrap();
         assert_eq!(error.kind, ErrorKind::WorkerDied);
     }
-    assert_eq!(engine.status().deaths, 3);
+    assert_eq!(status(&engine).deaths, 3);
     let error = read(engine.chat(ask("?")).await.unwrap()).await.1.unwrap();
     assert!(error.message.contains("died 3 times within a minute"), "{}", error.message);
     tokio::time::advance(Duration::from_secs(61)).await;
@@ -392,9 +392,9 @@ async fn a_failed_step_is_the_error_of_those_in_it_and_two_end_the_worker() {
     assert_eq!(fails().await, Some(Error::internal("out of device memory")));
     assert_eq!(say(&engine, ask("?")).await, "ok", "steps 1 to 4");
     assert_eq!(fails().await, Some(Error::internal("out of device memory")));
-    assert_eq!(engine.status().deaths, 0);
+    assert_eq!(status(&engine).deaths, 0);
     assert_eq!(fails().await, None, "a second failure in a row ends the worker, and the request is run again");
-    assert_eq!(engine.status().deaths, 1);
+    assert_eq!(status(&engine).deaths, 1);
 }
 
 #[tokio::test]
@@ -414,7 +414,7 @@ async fn shutdown_ends_streams_worker_and_the_taking_of_requests() {
     let error = read(stream).await.1.unwrap();
     assert_eq!(error.kind, ErrorKind::ShuttingDown);
     assert_eq!(refused(&engine, ask("?")).await.kind, ErrorKind::ShuttingDown);
-    assert_eq!(engine.status().worker, WorkerState::Stopped);
+    assert_eq!(status(&engine).worker, WorkerState::Stopped);
     engine.shutdown().await;
     assert_eq!(ended.try_recv(), Err(TryRecvError::Disconnected), "the runner was dropped");
 }

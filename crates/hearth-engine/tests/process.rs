@@ -15,9 +15,9 @@ use hearth_core::runner::Runner;
 use hearth_core::{Error, ErrorKind, Result};
 use hearth_engine::fake::FakeRunner;
 use hearth_engine::worker::run_on_stdio;
-use hearth_engine::{Engine, EngineOptions, LoadRequest, Placement, WorkerState};
+use hearth_engine::{Engine, EngineOptions, LoadRequest, Placement, Progress, WorkerState};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use support::{ask, collect, model, read, say, spec, whole};
+use support::{ask, collect, model, read, say, spec, status, whole};
 use tempfile::TempDir;
 
 type Test = fn() -> BoxFuture<'static, ()>;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// The worker's side: what it does in its first life stands in the folder's file `first`.
-fn load(request: &mut LoadRequest) -> Result<Box<dyn Runner>> {
+fn load(request: &mut LoadRequest, progress: Progress<'_>) -> Result<Box<dyn Runner>> {
     println!("what a library prints must not reach the engine");
     let lives = request.dir.join("lives");
     let first = !lives.exists();
@@ -73,9 +73,12 @@ fn load(request: &mut LoadRequest) -> Result<Box<dyn Runner>> {
             })))
         }
         Some(("fail", why)) => Err(Error::model_load(why)),
-        Some(("hang", _)) => loop {
-            std::thread::park();
-        },
+        Some(("hang", _)) => {
+            progress(3, 4);
+            loop {
+                std::thread::park();
+            }
+        }
         Some(("abort", _)) => std::process::abort(),
         _ => Ok(Box::new(runner)),
     }
@@ -86,7 +89,7 @@ fn engine(first: &str) -> (Engine, TempDir) {
     let executable = std::env::current_exe().unwrap();
     let dir = model();
     fs::write(dir.path().join("first"), first).unwrap();
-    (Engine::new(spec(&dir), process(executable, "worker"), EngineOptions::default()), dir)
+    (Engine::new(vec![spec(&dir)], process(executable, "worker"), EngineOptions::default()), dir)
 }
 
 fn process(executable: impl Into<PathBuf>, arg: &str) -> Placement {
@@ -94,7 +97,7 @@ fn process(executable: impl Into<PathBuf>, arg: &str) -> Placement {
 }
 
 fn pid(engine: &Engine) -> Pid {
-    Pid::from_raw(engine.status().pid.unwrap() as i32).unwrap()
+    Pid::from_raw(status(&engine).pid.unwrap() as i32).unwrap()
 }
 
 fn kill(engine: &Engine) {
@@ -108,7 +111,7 @@ async fn a_child_answers_and_ends_with_the_engine() {
     assert_eq!(test_kill_process(pid), Ok(()));
     engine.shutdown().await;
     assert!(test_kill_process(pid).is_err(), "the child has ended and was waited for");
-    let status = engine.status();
+    let status = status(&engine);
     assert_eq!((status.worker, status.pid, status.deaths), (WorkerState::Stopped, None, 0));
 }
 
@@ -120,7 +123,7 @@ async fn killed_before_the_first_token() {
         let (answer, error) = read(stream).await;
         assert_eq!((answer.text.as_str(), error), ("still here", None));
     }
-    assert_eq!(engine.status().deaths, 1);
+    assert_eq!(status(&engine).deaths, 1);
 }
 
 async fn killed_in_mid_stream() {
@@ -142,7 +145,7 @@ async fn killed_in_an_answer_that_is_not_streamed() {
     let (engine, _dir) = engine("block 4");
     let stream = engine.chat(ask("?")).await.unwrap();
     let answer = tokio::spawn(collect(stream));
-    while engine.status().completion_tokens < 3 {
+    while status(&engine).completion_tokens < 3 {
         tokio::task::yield_now().await;
     }
     kill(&engine);
@@ -154,12 +157,12 @@ async fn killed_while_idle() {
     say(&engine, ask("?")).await;
     kill(&engine);
     assert_eq!(say(&engine, ask("?")).await, "still here");
-    assert_eq!(engine.status().deaths, 1);
+    assert_eq!(status(&engine).deaths, 1);
 }
 
 async fn a_load_that_fails_says_why() {
     let (engine, _dir) = engine("fail config.json: unknown model_type \"gpt9\".");
-    let error = engine.load().await.unwrap_err();
+    let error = engine.load("", None).await.unwrap_err();
     assert_eq!(error, Error::model_load("config.json: unknown model_type \"gpt9\"."));
     assert_eq!(say(&engine, ask("?")).await, "still here");
 }
@@ -168,11 +171,12 @@ async fn a_load_does_not_hold_up_the_end() {
     let (engine, _dir) = engine("hang here");
     let load = tokio::spawn({
         let engine = engine.clone();
-        async move { engine.load().await }
+        async move { engine.load("", None).await }
     });
-    while engine.status().worker != WorkerState::Loading {
+    while status(&engine).progress == 0.0 {
         tokio::task::yield_now().await;
     }
+    assert_eq!((status(&engine).worker, status(&engine).progress), (WorkerState::Loading, 0.75));
     let pid = pid(&engine);
     engine.shutdown().await;
     assert!(test_kill_process(pid).is_err());
@@ -181,7 +185,7 @@ async fn a_load_does_not_hold_up_the_end() {
 
 async fn a_load_that_aborts_says_how() {
     let (engine, _dir) = engine("abort now");
-    let error = engine.load().await.unwrap_err();
+    let error = engine.load("", None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::WorkerDied);
     assert!(error.message.contains("signal 6"), "{}", error.message);
     assert_eq!(say(&engine, ask("?")).await, "still here");
@@ -189,15 +193,16 @@ async fn a_load_that_aborts_says_how() {
 
 async fn a_program_that_is_missing_is_named() {
     let dir = model();
-    let engine = Engine::new(spec(&dir), process("/nowhere/hearth", "worker"), EngineOptions::default());
-    let error = engine.load().await.unwrap_err();
+    let engine = Engine::new(vec![spec(&dir)], process("/nowhere/hearth", "worker"), EngineOptions::default());
+    let error = engine.load("", None).await.unwrap_err();
     assert!(error.message.contains("/nowhere/hearth"), "{}", error.message);
 }
 
 async fn a_program_that_is_no_worker_is_an_error() {
     let dir = model();
-    let engine = Engine::new(spec(&dir), process("/bin/echo", "hello, I am not a worker"), EngineOptions::default());
-    let error = engine.load().await.unwrap_err();
+    let engine =
+        Engine::new(vec![spec(&dir)], process("/bin/echo", "hello, I am not a worker"), EngineOptions::default());
+    let error = engine.load("", None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::WorkerDied);
 }
 

@@ -16,9 +16,9 @@ use hearth_core::event::{AnswerReport, Event, MissReason, SessionUse, Turn};
 use hearth_core::runner::Feed;
 use hearth_core::{Error, ErrorKind};
 use hearth_engine::fake::FakeRunner;
-use hearth_engine::{CacheOptions, Engine, EngineOptions, ForkError, Placement, SessionOptions};
+use hearth_engine::{CacheOptions, Engine, EngineOptions, ForkError, LoadRequest, Placement, Progress, SessionOptions};
 use serde_json::json;
-use support::{ask as plain, collect, model, read, say, spec};
+use support::{ask as plain, collect, model, read, say, spec, status};
 use tempfile::TempDir;
 
 /// Each message ends with the token that ends an answer; what the model thought is always written.
@@ -66,7 +66,7 @@ impl Setup {
         let prompts = Arc::new(Mutex::new(Vec::new()));
         let fed = Arc::new(Mutex::new(String::new()));
         let (seen, feeds, gate) = (prompts.clone(), fed.clone(), Arc::new(Mutex::new(gate)));
-        let load = move |_: &_| {
+        let load = move |_: &LoadRequest, _: Progress<'_>| {
             let (seen, feeds, gate, answer) = (seen.clone(), feeds.clone(), gate.clone(), answer.clone());
             let said = feeds.clone();
             let runner = FakeRunner::new(move |prompt| {
@@ -95,7 +95,7 @@ impl Setup {
             Ok(Box::new(runner) as Box<dyn hearth_core::runner::Runner>)
         };
         let options = EngineOptions { chat_template: Some(file), ..options };
-        let engine = Engine::new(spec(&dir), Placement::Thread(Arc::new(load)), options);
+        let engine = Engine::new(vec![spec(&dir)], Placement::Thread(Arc::new(load)), options);
         Self { engine, prompts, fed, _model: dir }
     }
 
@@ -109,7 +109,7 @@ impl Setup {
 
     /// What the session holds, in the notation of [`messages`].
     async fn stored(&self, id: &str) -> String {
-        let Some((info, stored)) = self.engine.session(id).await.unwrap() else { return String::new() };
+        let Some((info, stored)) = self.engine.session(id, None).await.unwrap() else { return String::new() };
         assert_eq!(info.messages, stored.len());
         let line = |message: &Message| {
             let role = &message.role.as_str()[..1];
@@ -199,7 +199,7 @@ async fn tool_calls_are_kept_as_they_were_made() {
     let tool = Tool { name: "f".into(), definition: json!({"type": "function", "function": {"name": "f"}}) };
     let tools = vec![tool];
     setup.say(ChatRequest { tools: tools.clone(), ..ask("s", "u:1") }).await;
-    let (_, stored) = setup.engine.session("s").await.unwrap().unwrap();
+    let (_, stored) = setup.engine.session("s", None).await.unwrap().unwrap();
     let made = &stored[1].tool_calls[0];
     assert_eq!((made.name.as_str(), json!(made.arguments), &stored[1].content), ("f", json!({"n": 1}), &None));
     assert!(made.id.starts_with("call_"));
@@ -212,7 +212,10 @@ async fn tool_calls_are_kept_as_they_were_made() {
     // Cut off in its middle, a call is no part of the turn.
     setup.say(ChatRequest { tools, max_tokens: Some(40), ..ask("cut", "u:1") }).await;
     assert_eq!(
-        (setup.stored("cut").await.as_str(), setup.engine.session("cut").await.unwrap().unwrap().1[1].tool_calls.len()),
+        (
+            setup.stored("cut").await.as_str(),
+            setup.engine.session("cut", None).await.unwrap().unwrap().1[1].tool_calls.len()
+        ),
         ("u:1 a:", 0)
     );
 }
@@ -280,7 +283,7 @@ async fn of_several_choices_the_first_is_kept_when_all_have_ended_well() {
     assert_eq!(ends, [(1, None), (0, Some(kept))]);
     let before = setup.stored("s").await;
     assert_eq!(before, "u:1 a:1");
-    let status = setup.engine.status();
+    let status = status(&setup.engine);
     assert_eq!((status.requests, status.prompt_tokens), (1, "user: 1.assistant: ".len() as u64), "it is read once");
 
     let mut dropped = ask("u:2").await.unwrap();
@@ -297,7 +300,7 @@ async fn of_several_choices_the_first_is_kept_when_all_have_ended_well() {
 async fn an_answer_that_was_begun_again_is_kept_once() {
     let life = Arc::new(Mutex::new(0));
     let dir = model();
-    let load = move |_: &_| {
+    let load = move |_: &LoadRequest, _: Progress<'_>| {
         let mut life = life.lock().unwrap();
         *life += 1;
         let lives = *life;
@@ -307,11 +310,11 @@ async fn an_answer_that_was_begun_again_is_kept_once() {
         });
         Ok(Box::new(runner) as Box<dyn hearth_core::runner::Runner>)
     };
-    let engine = Engine::new(spec(&dir), Placement::Thread(Arc::new(load)), EngineOptions::default());
+    let engine = Engine::new(vec![spec(&dir)], Placement::Thread(Arc::new(load)), EngineOptions::default());
     let report = report(collect(engine.chat(ask("s", "u:1")).await.unwrap()).await.unwrap());
-    assert_eq!((turn(&report), engine.status().deaths), ((Turn::New, true), 1));
-    assert_eq!(engine.session("s").await.unwrap().unwrap().1[1].content.as_deref(), Some("still here"));
-    assert_eq!(engine.session("s").await.unwrap().unwrap().0.tokens, "user: 1\nassistant: still here".len() + 1);
+    assert_eq!((turn(&report), status(&engine).deaths), ((Turn::New, true), 1));
+    assert_eq!(engine.session("s", None).await.unwrap().unwrap().1[1].content.as_deref(), Some("still here"));
+    assert_eq!(engine.session("s", None).await.unwrap().unwrap().0.tokens, "user: 1\nassistant: still here".len() + 1);
 }
 
 #[tokio::test]
@@ -346,26 +349,29 @@ async fn the_least_recently_used_session_makes_room() {
 async fn a_fork_goes_its_own_way() {
     let setup = Setup::memory("ok");
     setup.say(ask("a", "u:1")).await;
-    let fork = setup.engine.fork_session("a", Some("b".into())).await.unwrap();
+    let fork = setup.engine.fork_session("a", None, Some("b".into())).await.unwrap();
     assert_eq!((fork.id.as_str(), fork.messages), ("b", 2));
     setup.say(ask("b", "u:2")).await;
     assert_eq!((setup.stored("a").await.as_str(), setup.stored("b").await.as_str()), ("u:1 a:ok", "u:1 a:ok u:2 a:ok"));
-    let random = setup.engine.fork_session("a", None).await.unwrap().id;
+    let random = setup.engine.fork_session("a", None, None).await.unwrap().id;
     assert_eq!((random.len(), setup.stored(&random).await.as_str()), (40, "u:1 a:ok"));
-    assert_eq!(setup.engine.fork_session("z", None).await.unwrap_err(), ForkError::Unknown);
+    assert_eq!(setup.engine.fork_session("z", None, None).await.unwrap_err(), ForkError::Unknown);
 }
 
 #[tokio::test]
 async fn a_deleted_session_does_not_come_back() {
     let (setup, gate) = gated("ok");
     let running = setup.engine.chat(ask("s", "u:1")).await.unwrap();
-    assert!(setup.engine.delete_session("s").await.unwrap(), "it is in use, if not stored yet");
-    assert!(!setup.engine.delete_session("s").await.unwrap());
+    assert!(setup.engine.delete_session("s", None).await.unwrap(), "it is in use, if not stored yet");
+    assert!(!setup.engine.delete_session("s", None).await.unwrap());
     drop(gate);
     assert_eq!(turn(&report(collect(running).await.unwrap())), (Turn::New, false));
     assert!(setup.engine.sessions().await.unwrap().is_empty());
     setup.say(ask("s", "u:1")).await;
-    assert!(setup.engine.delete_session("s").await.unwrap() && setup.engine.session("s").await.unwrap().is_none());
+    assert!(
+        setup.engine.delete_session("s", None).await.unwrap()
+            && setup.engine.session("s", None).await.unwrap().is_none()
+    );
 }
 
 /// Also of the one that is not kept: what was said there is no less private.
@@ -380,7 +386,7 @@ async fn no_cache_is_left_of_a_deleted_session() {
     assert!(turn(&report(first.unwrap())).1 && !turn(&report(second.unwrap())).1);
     let implicit = Some(SessionRef { id: "s".into(), explicit: false });
     setup.say(ChatRequest { session: implicit, ..ask("", "u:third") }).await;
-    assert!(setup.engine.delete_session("s").await.unwrap());
+    assert!(setup.engine.delete_session("s", None).await.unwrap());
     for said in ["second", "third", "first"] {
         let found = setup.say(plain(said)).await.matched_tokens;
         assert!(found <= "user: ".len(), "{said}: {found}");
@@ -411,8 +417,8 @@ async fn sessions_outlive_a_restart_in_files_that_are_private() {
     for id in ["../../a", "b", "c"] {
         first.say(ask(id, "u:1")).await;
     }
-    assert!(first.engine.delete_session("c").await.unwrap());
-    let created = first.engine.session("b").await.unwrap().unwrap().0.created;
+    assert!(first.engine.delete_session("c", None).await.unwrap());
+    let created = first.engine.session("b", None).await.unwrap().unwrap().0.created;
     first.engine.shutdown().await;
     let top = folder(&dir);
     let names = files(&top);
@@ -426,7 +432,7 @@ async fn sessions_outlive_a_restart_in_files_that_are_private() {
 
     let second = Setup::new("ok", options());
     assert_eq!((second.stored("../../a").await.as_str(), second.stored("c").await.as_str()), ("u:1 a:ok|hm", ""));
-    assert_eq!(second.engine.session("b").await.unwrap().unwrap().0.created, created);
+    assert_eq!(second.engine.session("b", None).await.unwrap().unwrap().0.created, created);
     assert_eq!(turn(&second.say(ask("b", "u:2")).await), (Turn::Delta, true));
     assert_eq!(second.last_prompt(), "user: 1<|end|>assistant: <think>hm</think>ok<|end|>user: 2<|end|>assistant: ");
     second.engine.shutdown().await;
@@ -467,11 +473,11 @@ async fn a_folder_that_cannot_be_written_costs_nothing_but_the_files() {
     assert_eq!(fs::read(&file).unwrap(), b"");
 }
 
-/// Waits until nothing but the pool's task is under way.
+/// Waits until nothing is under way but the two tasks of the pool: the model's, and that of idle ones.
 async fn settled() {
     let tasks = tokio::runtime::Handle::current().metrics();
     let settled = async {
-        while tasks.num_alive_tasks() > 1 {
+        while tasks.num_alive_tasks() > 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -511,7 +517,7 @@ async fn the_cache_is_brought_to_the_form_of_the_next_turn() {
         let fill = fill.trim_end_matches("user: ");
         assert_eq!(!fill.is_empty(), filled, "{template}: {fed}");
         assert!(expected.ends_with(fill), "{template}: {fed}");
-        let status = setup.engine.status();
+        let status = status(&setup.engine);
         assert_eq!((status.requests, status.running, status.queued), (2, 0, 0), "it counts for nothing");
         let answers = 2 * ("<think>hm</think>ok".len() as u64 + 1);
         assert!(status.completion_tokens <= answers, "nor do its tokens: {}", status.completion_tokens);
@@ -527,7 +533,7 @@ async fn a_fill_holds_up_neither_a_request_nor_the_end() {
     }
     setup.say(ask("s", "u:1")).await;
     settled().await;
-    let status = setup.engine.status();
+    let status = status(&setup.engine);
     assert_eq!((status.running, status.queued), (0, 0));
     drop(open);
     assert_eq!(turn(&setup.say(ask("s", "u:2")).await), (Turn::Delta, true));
@@ -552,7 +558,7 @@ async fn a_slow_reader_does_not_make_the_answer_slow() {
     let setup = Setup::memory("a long answer");
     let mut stream = setup.engine.chat(ask("s", "u:1")).await.unwrap();
     stream.next().await.unwrap().unwrap();
-    while setup.engine.status().completion_tokens < 14 {
+    while status(&setup.engine).completion_tokens < 14 {
         tokio::task::yield_now().await;
     }
     tokio::time::advance(Duration::from_secs(100)).await;

@@ -9,7 +9,7 @@ mod gather;
 mod rules;
 mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,6 +59,8 @@ impl Default for SessionOptions {
 pub struct SessionInfo {
     /// Its id, as the client gave it.
     pub id: String,
+    /// The model that it is held with.
+    pub model: String,
     /// Seconds since 1970.
     pub created: u64,
     /// Seconds since 1970.
@@ -144,7 +146,7 @@ impl Sessions {
             None
         });
         if files.is_none() {
-            state.begin(Store::new(options), Vec::new(), clock());
+            state.begin(Store::new(model, options), Vec::new(), clock());
         }
         Self { inner: Arc::new(Inner { model: model.to_owned(), clock, state, files, forget }) }
     }
@@ -289,7 +291,7 @@ impl Owner for Stored {
     }
 
     fn loaded(&self, sessions: Vec<Session>) {
-        self.state.begin(Store::new(self.options.clone()), sessions, (self.clock)());
+        self.state.begin(Store::new(&self.model, self.options.clone()), sessions, (self.clock)());
     }
 
     fn expired(&self) -> Vec<String> {
@@ -399,6 +401,11 @@ pub fn check_session_id(id: &str, param: &str) -> Result<()> {
         1..=LONGEST_ID => Ok(()),
         length => Err(Error::invalid(param, format!("{param} must have 1 to {LONGEST_ID} characters, not {length}."))),
     }
+}
+
+/// Whether files in `dir` may hold sessions of the model called `model`.
+pub(crate) fn has_files(dir: &Path, model: &str) -> bool {
+    dir.join(folder_name(model)).is_dir()
 }
 
 fn hash(model: &str, id: &str) -> blake3::Hash {

@@ -58,6 +58,7 @@ pub(super) type Ticket = u64;
 
 /// All sessions.
 pub(super) struct Store {
+    model: String,
     options: SessionOptions,
     sessions: LruCache<String, Session>,
     bytes: u64,
@@ -67,8 +68,16 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(options: SessionOptions) -> Self {
-        Self { options, sessions: LruCache::unbounded(), bytes: 0, busy: HashMap::new(), last_ticket: 0 }
+    /// Those of the model called `model`.
+    pub(super) fn new(model: &str, options: SessionOptions) -> Self {
+        Self {
+            model: model.to_owned(),
+            options,
+            sessions: LruCache::unbounded(),
+            bytes: 0,
+            busy: HashMap::new(),
+            last_ticket: 0,
+        }
     }
 
     /// The session, used now.
@@ -172,6 +181,7 @@ impl Store {
     pub(super) fn info(&self, session: &Session) -> SessionInfo {
         SessionInfo {
             id: session.id.clone(),
+            model: self.model.clone(),
             created: session.created,
             last_used: session.last_used,
             messages: session.messages.len(),
@@ -197,7 +207,7 @@ mod tests {
     }
 
     fn store(count: usize, bytes: u64) -> Store {
-        Store::new(SessionOptions { count, bytes, idle: Duration::from_secs(60), dir: None })
+        Store::new("m", SessionOptions { count, bytes, idle: Duration::from_secs(60), dir: None })
     }
 
     fn ids(store: &Store) -> String {

@@ -6,8 +6,6 @@ use hearth_core::chat::Role;
 
 use super::*;
 
-use std::path::Path;
-
 type Keys = Arc<Mutex<Vec<SessionKey>>>;
 
 /// Where keys are noted that are to be forgotten.
@@ -135,7 +133,7 @@ async fn files_that_cannot_be_read_are_not_waited_for_without_end() {
     let inner = Inner { model: "m".into(), clock: clock(), state: state.clone(), files: None, forget: noting().1 };
     let sessions = Sessions { inner: Arc::new(inner) };
     assert_eq!(sessions.list().await.unwrap_err().kind, ErrorKind::Overloaded);
-    let read = async { state.begin(Store::new(SessionOptions::default()), Vec::new(), clock()()) };
+    let read = async { state.begin(Store::new("m", SessionOptions::default()), Vec::new(), clock()()) };
     assert_eq!(tokio::join!(sessions.get("a"), read).0, Ok(None));
 }
 

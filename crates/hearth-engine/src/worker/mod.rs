@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use hearth_core::Result;
 
-use crate::engine::Placement;
+use crate::spec::Placement;
 pub use process::run_on_stdio;
 pub use protocol::{CacheOptions, DiskOptions, LoadRequest};
 use protocol::{Command, Report};
+
+/// Told of a load: bytes of the weights that are read, and of all.
+pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// The engine's side of a worker. Dropping it ends the worker.
 pub(crate) enum Worker {

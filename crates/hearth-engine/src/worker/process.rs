@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
+use super::Progress;
 use super::protocol::{self, Command, LoadRequest, Report};
 use crate::device::{self, Message};
 
@@ -166,9 +167,9 @@ async fn forward_log(stderr: ChildStderr, pid: u32) {
 ///
 /// For the hidden `worker` subcommand of a program that starts itself with [`Placement::Process`](crate::Placement).
 /// `load` makes the runner, on the calling thread, which from then on is the device thread; it may allow the model less
-/// than it was asked for. If the input closes and the runner does not come to an end within fifteen seconds, the process
+/// than it was asked for, and should tell how far it is. If the input closes and the runner does not come to an end within fifteen seconds, the process
 /// kills itself.
-pub fn run_on_stdio(load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner>>) -> ExitCode {
+pub fn run_on_stdio(load: impl FnOnce(&mut LoadRequest, Progress<'_>) -> Result<Box<dyn Runner>>) -> ExitCode {
     match serve(load) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -178,7 +179,7 @@ pub fn run_on_stdio(load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner
     }
 }
 
-fn serve(load: impl FnOnce(&mut LoadRequest) -> Result<Box<dyn Runner>>) -> Result<()> {
+fn serve(load: impl FnOnce(&mut LoadRequest, Progress<'_>) -> Result<Box<dyn Runner>>) -> Result<()> {
     let mut output =
         take_stdout().map_err(|error| Error::internal(format!("Standard output is unusable: {error}.")))?;
     let link = channel();

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Forget(SessionKey),
     /// Ends the worker; what still runs is dropped.
     Shutdown,
+    /// From now on weights, caches and scratch may take so many bytes together.
+    Limit(u64),
 }
 
 /// From worker to engine.
@@ -80,6 +82,16 @@ pub(crate) enum Report {
     LoadFailed(Error),
     /// What one step brought, at most one entry for each request.
     Step(Vec<Update>),
+    /// Bytes of the weights that are read, of so many.
+    Loading {
+        done: u64,
+        total: u64,
+    },
+    /// Bytes of caches that are kept, and that running sequences need.
+    Memory {
+        kept: u64,
+        running: u64,
+    },
 }
 
 /// What a step brought to one request.
@@ -198,6 +210,7 @@ mod tests {
             Command::Cancel(u64::MAX),
             Command::Forget(7),
             Command::Shutdown,
+            Command::Limit(12 << 30),
         ]
     }
 

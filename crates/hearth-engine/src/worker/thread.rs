@@ -7,9 +7,10 @@ use hearth_core::{Error, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
+use super::Progress;
 use super::protocol::{Command, Report};
 use crate::device::{self, Message};
-use crate::engine::Loader;
+use crate::spec::Loader;
 
 /// The engine's side of the thread.
 pub(crate) struct Thread {
@@ -35,8 +36,8 @@ impl Thread {
         let (sender, reports) = unbounded_channel();
         let run = move || {
             let gone = |_| Error::internal("The engine does not listen any more.");
-            let ended =
-                device::run(|request| load(request), &link, &mut |report| sender.send(Ok(report)).map_err(gone));
+            let load = |request: &mut _, progress: Progress<'_>| load(request, progress);
+            let ended = device::run(load, &link, &mut |report| sender.send(Ok(report)).map_err(gone));
             if let Err(error) = ended {
                 // Nobody listens if the engine was dropped, and then nobody asks.
                 let _ = sender.send(Err(error));

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use hearth_core::chat::{ChatRequest, Message, Role};
 use hearth_core::event::{Event, FinishReason, Usage};
 use hearth_core::{Error, Result};
-use hearth_engine::{ChatStream, Engine, ModelSpec};
+use hearth_engine::{ChatStream, Engine, ModelSpec, Status};
 use tempfile::TempDir;
 
 /// A folder with the fake's tokenizer and template.
@@ -15,7 +15,12 @@ pub(crate) fn model() -> TempDir {
 }
 
 pub(crate) fn spec(dir: &TempDir) -> ModelSpec {
-    ModelSpec { id: "fake-1".into(), source: "tests/Fake-1".into(), dir: dir.path().into() }
+    ModelSpec { id: "fake-1".into(), source: "tests/Fake-1".into(), dir: dir.path().into(), ..Default::default() }
+}
+
+/// The status of the default model.
+pub(crate) fn status(engine: &Engine) -> Status {
+    engine.status().swap_remove(0)
 }
 
 pub(crate) fn ask(text: &str) -> ChatRequest {

@@ -1,0 +1,264 @@
+//! The pool of models: loads them when they are asked for, within the memory that there is, and unloads them when it is
+//! needed for others or nobody has asked for long. [`Residents`] decides; this waits, and has it done.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use hearth_core::model::KeepAlive;
+use hearth_core::{Error, ErrorKind, Result};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::memory::{megabytes, too_large};
+use crate::model::Model;
+use crate::pool::shutting_down;
+use crate::residents::{Admission, Key, Resident, Residents};
+use crate::stats::{Pulse, Status, WorkerState};
+
+/// How long a request waits for others to let go of the memory that it needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The models that are loaded.
+pub(crate) struct Models {
+    state: Mutex<State>,
+    pub(crate) pulse: Pulse,
+}
+
+struct State {
+    residents: Residents<Arc<Model>>,
+    /// Whether somebody looks after those that are idle.
+    is_tended: bool,
+    closed: bool,
+}
+
+/// A request's use of a model, which stays loaded until this is dropped.
+pub(crate) struct Use {
+    models: Arc<Models>,
+    model: Arc<Model>,
+}
+
+impl Models {
+    /// A pool whose models may take `budget` bytes together; `None`: what the machine has.
+    pub(crate) fn new(budget: Option<u64>) -> Self {
+        let state = State { residents: Residents::new(budget), is_tended: false, closed: false };
+        Self { state: Mutex::new(state), pulse: Pulse::default() }
+    }
+
+    /// Waits until the model may be loaded, if it is not, and keeps it from being unloaded.
+    pub(crate) async fn admit(self: &Arc<Self>, model: &Arc<Model>, keep_alive: Option<KeepAlive>) -> Result<Use> {
+        let (mut changes, by) = (self.pulse.listen(), Instant::now() + PATIENCE);
+        let mut weights = None;
+        loop {
+            changes.borrow_and_update();
+            // Before the folder is looked at: most requests are for a model that is there.
+            if let Some(used) = self.try_admit(model, weights, keep_alive)? {
+                return Ok(used);
+            }
+            match weights {
+                None => weights = Some(model.weights().await),
+                // It cannot close: the sender is ours.
+                Some(weights) => match timeout_at(by, changes.changed()).await {
+                    Ok(_) => {}
+                    Err(_) => return Err(self.lock().held(model, weights)),
+                },
+            }
+        }
+    }
+
+    /// Once around: admits the model if that is possible now, else has it made possible. Without its weights only a model
+    /// that is there is admitted.
+    fn try_admit(
+        self: &Arc<Self>,
+        model: &Arc<Model>,
+        weights: Option<u64>,
+        keep_alive: Option<KeepAlive>,
+    ) -> Result<Option<Use>> {
+        let (mut state, key) = (self.lock(), model.key);
+        if state.closed {
+            return Err(shutting_down());
+        }
+        state.sync();
+        let admission = state.residents.admit(key, weights.unwrap_or(0));
+        match (admission, weights) {
+            (Admission::Here, _) => {}
+            (_, None) => return Ok(None),
+            (Admission::Fits, Some(weights)) => {
+                let resident = Resident::new(model.clone(), weights, model.keep_alive(), Instant::now());
+                state.residents.insert(key, resident);
+                state.tell_limits();
+                self.tend(&mut state);
+            }
+            (Admission::Evict(victims), _) => {
+                victims.into_iter().for_each(|victim| self.start_unload(&mut state, victim));
+                return Ok(None);
+            }
+            (Admission::Wait, _) => return Ok(None),
+            (Admission::Pinned, Some(weights)) => return Err(state.held(model, weights)),
+            (Admission::TooLarge, Some(weights)) => {
+                return Err(too_large(weights, weights, state.residents.budget.unwrap_or(u64::MAX)));
+            }
+        }
+        state.residents.enter(key, keep_alive);
+        Ok(Some(Use { models: self.clone(), model: model.clone() }))
+    }
+
+    /// Unloads the model, and waits until it is. An error where requests use it, unless they may be ended.
+    pub(crate) async fn unload(self: &Arc<Self>, model: &Model, force: bool) -> Result<()> {
+        let mut changes = self.pulse.listen();
+        {
+            let mut state = self.lock();
+            state.sync();
+            let using = state.residents.get(model.key).map_or(0, |resident| resident.using);
+            if using > 0 && !force {
+                return Err(busy(&model.id(), using));
+            }
+            self.start_unload(&mut state, model.key);
+        }
+        while self.lock().residents.get(model.key).is_some_and(|resident| resident.leaving) {
+            // It cannot close: the sender is ours.
+            let _ = changes.changed().await;
+        }
+        Ok(())
+    }
+
+    /// Admits nobody any more. The models that are loaded.
+    pub(crate) fn close(&self) -> Vec<Arc<Model>> {
+        let mut state = self.lock();
+        state.closed = true;
+        self.pulse.beat();
+        state.residents.iter().map(|resident| resident.model.clone()).collect()
+    }
+
+    /// Adds what is known here to a model's status.
+    pub(crate) fn complete(&self, model: &Model, status: Status) -> Status {
+        let state = self.lock();
+        let deadline = state.residents.get(model.key).and_then(Resident::deadline);
+        let unloads_in = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        Status { unloads_in, pinned: model.is_pinned(), ..status }
+    }
+
+    /// Unloads a model in a task of its own: whoever wanted it may go.
+    fn start_unload(self: &Arc<Self>, state: &mut State, key: Key) {
+        let Some(resident) = state.residents.get_mut(key).filter(|resident| !resident.leaving) else { return };
+        resident.leaving = true;
+        let (models, model) = (self.clone(), resident.model.clone());
+        tokio::spawn(async move {
+            model.unload().await;
+            models.unloaded(key);
+        });
+    }
+
+    fn unloaded(&self, key: Key) {
+        if let Some(resident) = self.lock().residents.get_mut(key) {
+            // A request that was not on the worker yet starts another, for which the memory is still set aside.
+            resident.leaving = false;
+        }
+        self.pulse.beat();
+    }
+
+    /// Starts the task that looks after idle models, where there is none.
+    fn tend(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_tended, true) {
+            tokio::spawn(tend(Arc::downgrade(self), self.pulse.listen()));
+        }
+    }
+
+    /// Unloads those that have been idle for long enough; when to look again.
+    fn unload_idle(self: &Arc<Self>) -> Option<Instant> {
+        let mut state = self.lock();
+        state.sync();
+        state.tell_limits();
+        for key in state.residents.due(Instant::now()) {
+            self.start_unload(&mut state, key);
+        }
+        state.residents.next_deadline()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No holder of the lock leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sleeps until the next model has been idle for long enough, or something has changed.
+async fn tend(models: Weak<Models>, mut changes: watch::Receiver<()>) {
+    loop {
+        changes.borrow_and_update();
+        let Some(next) = models.upgrade().map(|models| models.unload_idle()) else { return };
+        let due = async {
+            match next {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = due => {}
+        }
+    }
+}
+
+impl State {
+    /// Takes over what the workers have told, and lets go of models whose worker is gone.
+    fn sync(&mut self) {
+        let mut machine = None;
+        for resident in self.residents.iter_mut() {
+            let worker = resident.model.worker();
+            resident.running = worker.running;
+            resident.pinned = resident.model.is_pinned();
+            if resident.model.is_retired() {
+                resident.keep_alive = KeepAlive::For(Duration::ZERO);
+            }
+            if let Some(facts) = worker.facts {
+                resident.weights = facts.weight_bytes;
+                machine = Some(facts.cache.memory_limit);
+            }
+        }
+        let known = |bytes| if bytes > 0 { bytes } else { u64::MAX };
+        self.residents.budget = self.residents.budget.or(machine.map(known));
+        let is_there = |resident: &Resident<Arc<Model>>| resident.model.worker().state != WorkerState::Stopped;
+        self.residents.retain(|resident| resident.using > 0 || resident.leaving || is_there(resident));
+    }
+
+    fn tell_limits(&mut self) {
+        for (model, bytes) in self.residents.new_limits() {
+            model.limit(bytes);
+        }
+    }
+
+    /// The error of a model for whose weights others hold the memory.
+    fn held(&self, model: &Model, weights: u64) -> Error {
+        let holder = |resident: &Resident<Arc<Model>>| {
+            let why = match (resident.pinned, resident.using) {
+                (true, _) => "pinned",
+                (false, 0) => "idle",
+                (false, _) => "in use",
+            };
+            format!("{} ({}, {why})", resident.model.id(), megabytes(resident.weights))
+        };
+        let holders: Vec<String> = self.residents.iter().map(holder).collect();
+        let message = format!(
+            "There is no memory for {}, which needs {} for its weights: of {} hold {}. Try again later, or unload one.",
+            model.id(),
+            megabytes(weights),
+            megabytes(self.residents.budget.unwrap_or(u64::MAX)),
+            holders.join(", ")
+        );
+        Error::new(ErrorKind::OutOfMemory, message)
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        self.model.used();
+        if self.models.lock().residents.leave(self.model.key, Instant::now()) {
+            self.models.pulse.beat();
+        }
+    }
+}
+
+fn busy(id: &str, using: usize) -> Error {
+    let requests = if using == 1 { "1 request".to_owned() } else { format!("{using} requests") };
+    let message = format!("{id} is answering {requests}: wait for the end, or unload it with \"force\": true.");
+    Error::new(ErrorKind::ModelBusy, message)
+}
