@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use futures_util::{Stream, stream};
 use hearth_core::Result;
 use hearth_core::chat::{ChatRequest, Message};
-use hearth_core::model::{KeepAlive, ModelCard, ModelFacts};
+use hearth_core::model::{KeepAlive, ModelFacts};
 
 use crate::model::Model;
 use crate::models::Models;
@@ -84,14 +84,9 @@ impl Engine {
         self.shared.models.unload(&*self.named(name)?, force).await
     }
 
-    /// The models on offer, the default one first.
-    pub fn models(&self) -> Vec<ModelCard> {
-        self.offered().iter().map(|model| model.card()).collect()
-    }
-
-    /// The model that answers to `name`.
-    pub fn find(&self, name: &str) -> Result<ModelCard> {
-        self.named(name).map(|model| model.card())
+    /// The model that answers to `name`. Wakes nothing.
+    pub fn find(&self, name: &str) -> Result<Status> {
+        self.named(name).map(|model| self.shared.models.status(&model))
     }
 
     /// Queues the request for one answer; see [`Engine::choices`].
@@ -161,7 +156,7 @@ impl Engine {
 
     /// The models on offer, their workers and the load on them, the default one first. Wakes nothing.
     pub fn status(&self) -> Vec<Status> {
-        self.offered().iter().map(|model| self.shared.models.complete(model, model.status())).collect()
+        self.offered().iter().map(|model| self.shared.models.status(model)).collect()
     }
 
     /// Ends all workers in order, in a few seconds at most. Requests that still run end with `ShuttingDown`, and so do

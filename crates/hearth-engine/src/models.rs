@@ -129,12 +129,12 @@ impl Models {
         state.residents.iter().map(|resident| resident.model.clone()).collect()
     }
 
-    /// Adds what is known here to a model's status.
-    pub(crate) fn complete(&self, model: &Model, status: Status) -> Status {
+    /// A model's status, with what is known here.
+    pub(crate) fn status(&self, model: &Model) -> Status {
         let state = self.lock();
         let deadline = state.residents.get(model.key).and_then(Resident::deadline);
         let unloads_in = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        Status { unloads_in, pinned: model.is_pinned(), ..status }
+        Status { unloads_in, pinned: model.is_pinned(), ..model.status() }
     }
 
     /// Unloads a model in a task of its own: whoever wanted it may go.

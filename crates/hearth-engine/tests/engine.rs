@@ -249,11 +249,11 @@ async fn concurrent_first_requests_load_once() {
         count.fetch_add(1, SeqCst);
         FakeRunner::echoing()
     });
-    assert_eq!((status(&engine).worker, engine.models()[0].context_length), (WorkerState::Stopped, None));
+    assert_eq!((status(&engine).worker, status(&engine).card.context_length), (WorkerState::Stopped, None));
     let texts = join_all((0..8).map(|n| say_owned(engine.clone(), format!("number {n}")))).await;
     assert_eq!(texts, (0..8).map(|n| format!("number {n}")).collect::<Vec<_>>());
     assert_eq!(engine.load("", None).await.unwrap().model_type, "fake");
-    assert_eq!((loads.load(SeqCst), engine.models()[0].context_length), (1, Some(4096)));
+    assert_eq!((loads.load(SeqCst), status(&engine).card.context_length), (1, Some(4096)));
 }
 
 async fn say_owned(engine: Engine, text: String) -> String {

@@ -88,7 +88,7 @@ impl Setup {
     }
 
     fn status(&self, id: &str) -> Status {
-        self.engine.status().into_iter().find(|status| status.card.id == id).unwrap()
+        self.engine.find(id).unwrap()
     }
 
     fn loaded(&self) -> String {
@@ -309,7 +309,7 @@ async fn a_model_that_is_offered_no_more_ends_what_it_is_doing() {
     let stream = setup.begin("a").await;
     setup.engine.offer(vec![setup.spec("b", 10_000)]);
     assert_eq!(setup.engine.chat(ask("a")).await.map(drop).unwrap_err().kind, ErrorKind::ModelNotFound);
-    assert_eq!(setup.engine.models().len(), 1);
+    assert_eq!(setup.engine.status().len(), 1);
     let other = setup.say("b");
     drop(gate);
     assert_eq!(end(stream).await.unwrap(), "a");

@@ -17,7 +17,7 @@ mod runner;
 pub mod sampler;
 pub mod weights;
 
-pub use runner::{LoadOptions, MlxRunner, load};
+pub use runner::{LoadOptions, MlxRunner, load, load_telling};
 
 #[cfg(test)]
 mod testing;

@@ -94,6 +94,11 @@ struct Step {
 
 /// Loads the model folder `dir`. All of the runner's life happens on the calling thread.
 pub fn load(dir: &Path, options: LoadOptions) -> Result<MlxRunner> {
+    load_telling(dir, options, &mut |_, _| ())
+}
+
+/// As [`load`]; `progress` is told how many bytes of the weights are read, and of how many.
+pub fn load_telling(dir: &Path, options: LoadOptions, progress: &mut dyn FnMut(u64, u64)) -> Result<MlxRunner> {
     let on_cpu = ops::on_cpu();
     if on_cpu {
         ops::disable_compile()?;
@@ -101,7 +106,7 @@ pub fn load(dir: &Path, options: LoadOptions) -> Result<MlxRunner> {
     let config = Config::from_dir(dir)?;
     let weights = Weights::open(dir, &config)?;
     let model = models::load(&config, &weights)?;
-    let weight_bytes = weights.finish()?;
+    let weight_bytes = weights.finish(progress)?;
     let layout = Layout::of(&*model, options.kv_bits, dir)?;
     let context_length = options.context.map_or(config.context_length, |context| context.min(config.context_length));
     let facts = ModelFacts {

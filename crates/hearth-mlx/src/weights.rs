@@ -33,6 +33,10 @@ use crate::{
 /// Types that weights may have.
 const FLOATS: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::BF16];
 
+/// Bytes that are read between two looks at how far it is, or a part of all where these are many.
+const READ_AT_ONCE: u64 = 64 << 20;
+const READ_SHARE: u64 = 64;
+
 /// A checkpoint, or the part of it below a path. Cheap to clone and to narrow.
 #[derive(Clone)]
 pub struct Weights {
@@ -79,14 +83,32 @@ impl Weights {
         self.checkpoint.places.contains_key(&self.path(name))
     }
 
-    /// Reads everything that was asked for into memory, and returns how many bytes that is.
-    pub fn finish(&self) -> Result<u64> {
+    /// Reads everything that was asked for into memory, and returns how many bytes that is. `progress` is told how many
+    /// are there, and how many there will be.
+    pub fn finish(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<u64> {
         let arrays = self.checkpoint.lazy.take();
-        let outcome = ops::eval(&arrays);
+        let total = arrays.iter().map(bytes).sum();
+        let at_once = READ_AT_ONCE.max(total / READ_SHARE);
+        let (mut done, mut next) = (0, 0);
+        progress(done, total);
+        while next < arrays.len() {
+            let (first, before) = (next, done);
+            while next < arrays.len() && done - before < at_once {
+                done += bytes(&arrays[next]);
+                next += 1;
+            }
+            self.read(&arrays[first..next])?;
+            progress(done, total);
+        }
+        Ok(total)
+    }
+
+    fn read(&self, arrays: &[Array]) -> Result<()> {
+        let outcome = ops::eval(arrays);
         match (self.checkpoint.failure.get(), outcome) {
             (Some(failure), _) => Err(Error::model_load(failure)),
             (None, Err(error)) => Err(Error::model_load(format!("the weights cannot be read: {}", error.message))),
-            (None, Ok(())) => Ok(arrays.iter().map(|array| array.nbytes() as u64).sum()),
+            (None, Ok(())) => Ok(()),
         }
     }
 
@@ -174,6 +196,10 @@ impl Weights {
     fn path(&self, name: impl Display) -> String {
         format!("{}{name}", self.prefix)
     }
+}
+
+fn bytes(array: &Array) -> u64 {
+    array.nbytes() as u64
 }
 
 /// The weight of a linear layer or an embedding.

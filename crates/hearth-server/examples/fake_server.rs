@@ -3,7 +3,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use hearth_engine::{Engine, EngineOptions, ModelSpec, Placement, fake};
+use hearth_engine::{Engine, EngineOptions, LoadRequest, ModelSpec, Placement, Progress, fake};
 use hearth_server::{ServeOptions, ServerOptions, router, serve};
 
 /// Tokens of an answer, a byte each.
@@ -13,12 +13,13 @@ const ANSWER: usize = 32 * 1024;
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     fake::write_model(folder.path())?;
-    let spec = ModelSpec { id: "fake".into(), source: "fake".into(), dir: folder.path().into() };
-    let runner = |_: &_| {
+    let spec =
+        ModelSpec { id: "fake".into(), source: "fake".into(), dir: folder.path().into(), ..ModelSpec::default() };
+    let runner = |_: &LoadRequest, _: Progress<'_>| {
         let runner = fake::FakeRunner::saying(&"word ".repeat(ANSWER / 5)).with_context(2 * ANSWER);
         Ok(Box::new(runner) as _)
     };
-    let engine = Engine::new(spec, Placement::Thread(Arc::new(runner)), EngineOptions::default());
+    let engine = Engine::new(vec![spec], Placement::Thread(Arc::new(runner)), EngineOptions::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     let router = router(engine, ServerOptions::default());

@@ -15,28 +15,30 @@ pub(crate) struct Health {
     models: Vec<String>,
     protocols: Vec<&'static str>,
     version: &'static str,
+    /// The default model's.
     worker: &'static str,
+    /// Of all models.
     running: usize,
     queued: usize,
 }
 
 /// The server, its models and the load on it.
 pub(crate) async fn health(State(state): State<AppState>) -> Json<Health> {
-    let models: Vec<_> = state.engine.models().into_iter().map(|card| card.id).collect();
     let status = state.engine.status();
+    let models: Vec<_> = status.iter().map(|model| model.card.id.clone()).collect();
     Json(Health {
         status: "ok",
         model: models.first().cloned(),
         models,
         protocols: state.options.protocols.names(),
         version: env!("CARGO_PKG_VERSION"),
-        worker: match status.worker {
+        worker: match status.first().map_or(WorkerState::Stopped, |default| default.worker) {
             WorkerState::Stopped => "stopped",
             WorkerState::Loading => "loading",
             WorkerState::Ready => "ready",
         },
-        running: status.running,
-        queued: status.queued,
+        running: status.iter().map(|model| model.running).sum(),
+        queued: status.iter().map(|model| model.queued).sum(),
     })
 }
 

@@ -10,7 +10,9 @@ mod error;
 mod fields;
 mod guard;
 mod health;
+mod keep_alive;
 mod log;
+mod models;
 mod openai;
 mod report;
 mod serve;
@@ -35,6 +37,7 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let state = AppState { engine, options: Arc::new(options) };
     let mut router = Router::new().route("/health", get(health::health)).route("/healthz", get(health::healthz));
     router = router.merge(session_routes()).nest("/v1", session_routes());
+    router = router.merge(model_routes()).nest("/v1", model_routes());
     if state.options.protocols.contains(Protocol::OpenAi) {
         router = router.merge(openai_routes()).nest("/v1", openai_routes());
     }
@@ -53,6 +56,13 @@ fn session_routes() -> Router<AppState> {
         .route("/sessions", get(sessions::routes::list))
         .route("/sessions/{id}", get(sessions::routes::retrieve).delete(sessions::routes::delete))
         .route("/sessions/{id}/fork", post(sessions::routes::fork))
+}
+
+fn model_routes() -> Router<AppState> {
+    Router::new()
+        .route("/models/load", post(models::load))
+        .route("/models/unload", post(models::unload))
+        .route("/models/status", get(models::status))
 }
 
 fn openai_routes() -> Router<AppState> {

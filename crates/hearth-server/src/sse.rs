@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::Stream;
+use serde::Serialize;
 use tokio::time::{Instant, Sleep};
 
 /// A line that every client skips.
@@ -32,6 +33,12 @@ where
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
+}
+
+/// One event.
+pub(crate) fn frame(data: &impl Serialize) -> Bytes {
+    let json = serde_json::to_string(data).expect("plain data into memory");
+    format!("data: {json}\n\n").into()
 }
 
 struct KeepAlive<S> {

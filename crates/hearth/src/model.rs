@@ -10,6 +10,23 @@ use hearth_hub::names;
 use crate::ember;
 use crate::paths::{self, process_env};
 
+/// Finds several models, as [`find`] finds one. Two that clients could not tell apart are an error.
+pub fn find_all(names: &[String]) -> Result<Vec<ModelSpec>> {
+    let mut specs: Vec<ModelSpec> = Vec::new();
+    for name in names {
+        let spec = find(name)?;
+        if let Some(twin) = specs.iter().find(|twin| twin.id == spec.id) {
+            bail!(
+                "clients would call both {} and {name} `{}`: serve one of them, or rename a folder",
+                twin.source,
+                spec.id
+            );
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
 /// Finds a model by folder, by Hugging Face id among what is on this machine already, or by the name `ember`.
 pub fn find(name: &str) -> Result<ModelSpec> {
     find_in(name, process_env)
@@ -20,14 +37,15 @@ fn find_in(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<ModelSp
         let data = paths::data_dir(&env)?;
         let dir = ember::unpack(&data)
             .with_context(|| format!("cannot write the built-in model into {} (HEARTH_HOME)", data.display()))?;
-        return Ok(ModelSpec { id: ember::NAME.into(), source: ember::NAME.into(), dir });
+        return Ok(ModelSpec { id: ember::NAME.into(), source: ember::NAME.into(), dir, ..ModelSpec::default() });
     }
     let dir = match Path::new(name) {
         path if path.is_dir() => path.canonicalize().with_context(|| format!("cannot open {name}"))?,
         path if path.is_file() => bail!("{name} is a file; give the folder that holds the model"),
         _ => in_hub_cache(name, env)?,
     };
-    Ok(ModelSpec { id: names::api_name(names::display_name(&display(name))), source: name.to_owned(), dir })
+    let id = names::api_name(names::display_name(&display(name)));
+    Ok(ModelSpec { id, source: name.to_owned(), dir, ..ModelSpec::default() })
 }
 
 /// What people call a model: a folder by its own name, wherever it lies, anything else as it was asked for.
@@ -35,6 +53,11 @@ pub fn display(name: &str) -> String {
     let folder = Path::new(name).canonicalize().ok().filter(|path| path.is_dir());
     let folder = folder.as_deref().and_then(Path::file_name);
     folder.map_or(name.to_owned(), |folder| folder.to_string_lossy().into_owned())
+}
+
+/// What people call these models.
+pub fn display_all(names: &[String]) -> String {
+    names.iter().map(|name| display(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// The snapshot of a Hugging Face repository that another tool has downloaded.
@@ -94,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn two_models_of_one_name_are_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let folders = ["a/Tiny", "b/tiny", "b/other"].map(|name| home.path().join(name));
+        folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        let names = folders.map(|folder| folder.to_str().unwrap().to_owned());
+        assert_eq!(
+            find_all(&names[1..]).unwrap().iter().map(|spec| spec.id.as_str()).collect::<Vec<_>>(),
+            ["tiny", "other"]
+        );
+        let message = find_all(&names).unwrap_err().to_string();
+        assert!(message.contains(&names[0]) && message.contains(&names[1]) && message.contains("`tiny`"), "{message}");
+    }
+
+    #[test]
     fn a_repository_is_found_in_the_hub_cache() {
         let home = tempfile::tempdir().unwrap();
         let repo = home.path().join("hub/models--mlx-community--Tiny-4bit");
@@ -107,7 +144,8 @@ mod tests {
             ModelSpec {
                 id: "tiny-4bit".into(),
                 source: "mlx-community/Tiny-4bit".into(),
-                dir: repo.join("snapshots/abc123")
+                dir: repo.join("snapshots/abc123"),
+                ..ModelSpec::default()
             }
         );
         fs::write(repo.join("refs/main"), "../../elsewhere").unwrap();

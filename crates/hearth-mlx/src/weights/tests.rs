@@ -37,7 +37,9 @@ fn tensors_are_read_as_they_were_written() {
     assert_eq!(values(weights.tensor("a.weight", &[2, 3]).unwrap()), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     assert_eq!(values(weights.sub("b").tensor("c", &[2]).unwrap()), [1.0, -2.0]);
     assert_eq!(values(weights.sub("b").tensor("d", &[1]).unwrap()), [1.0]);
-    assert_eq!(weights.finish(), Ok(24 + 4 + 2));
+    let mut told = Vec::new();
+    assert_eq!(weights.finish(&mut |done, total| told.push((done, total))), Ok(24 + 4 + 2));
+    assert_eq!(told, [(0, 30), (30, 30)]);
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn what_does_not_fit_the_config_is_refused_before_it_is_read() {
     for (error, expected) in cases {
         assert_eq!(error.expect("an error").message, format!("model.safetensors: {expected}"));
     }
-    assert_eq!(weights.finish(), Ok(0));
+    assert_eq!(weights.finish(&mut |_, _| ()), Ok(0));
 }
 
 #[test]
@@ -249,7 +251,7 @@ fn a_read_that_fails_is_reported_for_small_and_large_tensors() {
         let file = std::fs::File::options().write(true).open(folder.path().join("model.safetensors")).unwrap();
         file.set_len(1000).unwrap();
         let _arrays = [weights.tensor("a", &[4]).unwrap(), weights.tensor("b", &[count]).unwrap()];
-        let message = weights.finish().unwrap_err().message;
+        let message = weights.finish(&mut |_, _| ()).unwrap_err().message;
         assert!(message.starts_with("model.safetensors: b cannot be read"), "{message}");
     }
 }
@@ -261,7 +263,7 @@ fn a_file_replaced_after_its_check_is_not_looked_at() {
     let weights = open(&folder, json!({})).unwrap();
     std::fs::rename(folder.path().join("other"), folder.path().join("model.safetensors")).unwrap();
     let array = weights.tensor("a", &[1]).unwrap();
-    assert_eq!((weights.finish(), ops::to_vec::<f32>(&array).unwrap()), (Ok(4), vec![1.0]));
+    assert_eq!((weights.finish(&mut |_, _| ()), ops::to_vec::<f32>(&array).unwrap()), (Ok(4), vec![1.0]));
 }
 
 /// A file of one dense and one quantized layer.
@@ -281,7 +283,7 @@ fn load_all(bytes: &[u8]) -> Result<(), String> {
     let load = || -> Result<()> {
         ops::eval([&weights.linear("up", 1, 32)?.forward(&ops::zeros(&[1, 32], ops::Dtype::Float32)?)?])?;
         ops::eval([&weights.linear("a", 2, 3)?.forward(&ops::zeros(&[1, 3], ops::Dtype::Float32)?)?])?;
-        weights.finish().map(drop)
+        weights.finish(&mut |_, _| ()).map(drop)
     };
     load().map_err(|error| error.message)
 }

@@ -39,7 +39,7 @@ pub(crate) async fn complete(
 ) -> Result<Response, ApiError> {
     let ChatCall { request, choices, stream, include_usage } =
         read(body, headers.get(sessions::HEADER).cloned()).await?;
-    let head = head(state.engine.find(&request.model)?.id);
+    let head = head(state.engine.find(&request.model)?.card.id);
     let answers = state.engine.choices(request, choices).await?;
     if !stream {
         return Ok(whole(&head, answers).await?);

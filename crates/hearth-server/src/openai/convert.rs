@@ -72,6 +72,7 @@ fn request(fields: &Fields<'_>) -> Result<ChatRequest> {
         max_tokens: max_tokens(fields)?,
         stop: stop(fields)?,
         session: None,
+        keep_alive: None,
     })
 }
 

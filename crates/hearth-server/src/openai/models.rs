@@ -5,6 +5,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
 };
 use hearth_core::model::ModelCard;
+use hearth_engine::{Status, WorkerState};
 use serde::Serialize;
 
 use crate::{error::ApiError, state::AppState};
@@ -31,11 +32,18 @@ pub(crate) struct Card {
     kind: &'static str,
     display_name: String,
     created_at: String,
+    status: Value,
+}
+
+/// Whether the model can answer at once.
+#[derive(Serialize)]
+struct Value {
+    value: &'static str,
 }
 
 /// All installed models.
 pub(crate) async fn list(State(state): State<AppState>) -> Json<List> {
-    let data: Vec<_> = state.engine.models().into_iter().map(Card::of).collect();
+    let data: Vec<_> = state.engine.status().into_iter().map(Card::of).collect();
     let id = |card: Option<&Card>| card.map(|card| card.id.clone());
     let (first_id, last_id) = (id(data.first()), id(data.last()));
     Json(List { object: "list", data, has_more: false, first_id, last_id })
@@ -51,8 +59,8 @@ pub(crate) async fn retrieve(
 }
 
 impl Card {
-    fn of(ModelCard { id, source, created, context_length }: ModelCard) -> Self {
-        let name = source.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+    fn of(Status { card, worker, .. }: Status) -> Self {
+        let ModelCard { id, source, created, context_length } = card;
         Self {
             object: "model",
             created,
@@ -60,11 +68,23 @@ impl Card {
             context_length,
             max_model_len: context_length,
             kind: "model",
-            display_name: name.unwrap_or(&id).to_owned(),
+            display_name: display_name(&id, &source).to_owned(),
             created_at: rfc3339(created),
             id,
+            status: Value {
+                value: match worker {
+                    WorkerState::Stopped => "unloaded",
+                    WorkerState::Loading => "loading",
+                    WorkerState::Ready => "loaded",
+                },
+            },
         }
     }
+}
+
+/// The last part of what the model was made from.
+fn display_name<'a>(id: &'a str, source: &'a str) -> &'a str {
+    source.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(id)
 }
 
 /// A moment in UTC as `2025-11-21T05:36:41Z`.
@@ -113,8 +133,7 @@ mod tests {
             ("ember", "ember"),
             ("/", "the-id"),
         ] {
-            let card = ModelCard { id: "the-id".into(), source: source.into(), created: 0, context_length: None };
-            assert_eq!(Card::of(card).display_name, expected);
+            assert_eq!(display_name("the-id", source), expected);
         }
     }
 }

@@ -4,11 +4,15 @@
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::StatusCode,
 };
 use hearth_core::Result;
 use hearth_engine::ForkError;
+use serde::Deserialize;
 
 use super::{
     named::id_of,
@@ -19,23 +23,36 @@ use crate::{body::WholeBody, error::ApiError, fields::Fields, state::AppState};
 /// What a path names, or why it does not.
 type Id = Result<Path<String>, PathRejection>;
 
+/// With which model, where that is said.
+type Model = Result<Query<Chosen>, QueryRejection>;
+
+/// What stands behind the path.
+#[derive(Deserialize)]
+pub(crate) struct Chosen {
+    model: Option<String>,
+}
+
 /// All sessions, the most recently used first.
 pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<List>, ApiError> {
     let data = state.engine.sessions().await?.into_iter().map(Card::from).collect();
     Ok(Json(List { object: "list", data }))
 }
 
-/// One session with its conversation.
-pub(crate) async fn retrieve(State(state): State<AppState>, id: Id) -> Result<Json<Conversation>, ApiError> {
-    let id = read(id)?;
-    let (info, messages) = state.engine.session(&id).await?.ok_or_else(|| unknown(&id))?;
+/// One session with its conversation: of several with this id the one last used, where no model is chosen.
+pub(crate) async fn retrieve(
+    State(state): State<AppState>,
+    id: Id,
+    model: Model,
+) -> Result<Json<Conversation>, ApiError> {
+    let (id, model) = (read(id)?, chosen(model)?);
+    let (info, messages) = state.engine.session(&id, model.as_deref()).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(Conversation { card: info.into(), messages: messages.into_iter().map(Into::into).collect() }))
 }
 
-/// Forgets a session, and what the caches keep of it.
-pub(crate) async fn delete(State(state): State<AppState>, id: Id) -> Result<Json<Deleted>, ApiError> {
-    let id = read(id)?;
-    if !state.engine.delete_session(&id).await? {
+/// Forgets a session, and what the caches keep of it: with all models, where none is chosen.
+pub(crate) async fn delete(State(state): State<AppState>, id: Id, model: Model) -> Result<Json<Deleted>, ApiError> {
+    let (id, model) = (read(id)?, chosen(model)?);
+    if !state.engine.delete_session(&id, model.as_deref()).await? {
         return Err(unknown(&id));
     }
     Ok(Json(Deleted { id, object: "session.deleted", deleted: true }))
@@ -45,10 +62,11 @@ pub(crate) async fn delete(State(state): State<AppState>, id: Id) -> Result<Json
 pub(crate) async fn fork(
     State(state): State<AppState>,
     id: Id,
+    model: Model,
     WholeBody(body): WholeBody,
 ) -> Result<Json<Card>, ApiError> {
-    let (id, to) = (read(id)?, new_id(&body)?);
-    let forked = state.engine.fork_session(&id, to.clone()).await.map_err(|error| match error {
+    let (id, model, to) = (read(id)?, chosen(model)?, new_id(&body)?);
+    let forked = state.engine.fork_session(&id, model.as_deref(), to.clone()).await.map_err(|error| match error {
         ForkError::Unknown => unknown(&id),
         ForkError::Taken => taken(&to.unwrap_or_default()),
         ForkError::Refused(error) => error.into(),
@@ -65,6 +83,11 @@ fn new_id(body: &[u8]) -> Result<Option<String>> {
 
 fn read(id: Id) -> Result<String, ApiError> {
     id.map(|Path(id)| id).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
+}
+
+fn chosen(model: Model) -> Result<Option<String>, ApiError> {
+    let refused = |rejection: QueryRejection| ApiError::new(rejection.status(), rejection.body_text());
+    model.map(|Query(chosen)| chosen.model).map_err(refused)
 }
 
 fn unknown(id: &str) -> ApiError {

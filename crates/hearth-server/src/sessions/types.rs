@@ -17,6 +17,7 @@ pub(crate) struct List {
 pub(crate) struct Card {
     object: &'static str,
     id: String,
+    model: String,
     /// Seconds since 1970.
     created: u64,
     last_used: u64,
@@ -29,8 +30,8 @@ pub(crate) struct Card {
 }
 
 impl From<SessionInfo> for Card {
-    fn from(SessionInfo { id, created, last_used, messages, tokens, bytes, busy }: SessionInfo) -> Self {
-        Self { object: "session", id, created, last_used, message_count: messages, tokens, bytes, busy }
+    fn from(SessionInfo { id, model, created, last_used, messages, tokens, bytes, busy }: SessionInfo) -> Self {
+        Self { object: "session", id, model, created, last_used, message_count: messages, tokens, bytes, busy }
     }
 }
 

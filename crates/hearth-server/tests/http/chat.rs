@@ -296,7 +296,7 @@ async fn a_full_house_is_a_429_with_a_time_to_come_back() {
     (setup.engine.max_batch, setup.engine.queue) = (1, 1);
     let server = setup.start().await;
     let mut streams = vec![server.ask(&echo("x", "")).await, server.ask(&echo("x", "")).await];
-    crate::support::until(|| server.engine.status().requests == 2, "two requests in the house").await;
+    crate::support::until(|| server.engine.status()[0].requests == 2, "two requests in the house").await;
     for more in ["", r#","stream":true"#] {
         let answer = server.chat(&echo("x", more)).await;
         assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")), "{answer:?}");

@@ -139,7 +139,7 @@ async fn t2_cross_site_requests_change_nothing() {
             }
         }
     }
-    assert_eq!(server.engine.status().requests, 3 * 2, "nothing else reached the engine");
+    assert_eq!(server.engine.status()[0].requests, 3 * 2, "nothing else reached the engine");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod bodies;
 mod chat;
 mod connections;
 mod guard;
+mod models;
 mod paths;
 mod sessions;
 mod support;

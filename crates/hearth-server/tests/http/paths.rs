@@ -21,7 +21,7 @@ async fn models_are_listed_with_and_without_the_prefix() {
         assert_eq!((&card["type"], &card["display_name"]), (&json!("model"), &json!("Test-Model")));
         assert!(card["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{card}");
         assert_eq!((&list["object"], &list["has_more"]), (&json!("list"), &json!(false)));
-        assert_eq!((&list["first_id"], &list["last_id"]), (&json!("test-model"), &json!("test-model")));
+        assert_eq!((&list["first_id"], &list["last_id"]), (&json!("test-model"), &json!("other-model")));
     }
 }
 
@@ -34,6 +34,7 @@ async fn a_model_answers_to_each_of_its_names() {
             assert_eq!((answer.status, &answer.json()["id"]), (200, &json!("test-model")), "{prefix} {name}");
         }
     }
+    assert_eq!(server.get("/v1/models/org/Other-Model").await.json()["id"], "other-model");
     for name in ["other", "org/other", "org%2Fother", "..%2F..%2Fetc%2Fpasswd", "%00"] {
         let answer = server.get(&format!("/v1/models/{name}")).await;
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!("model_not_found")), "{name}");
@@ -49,7 +50,7 @@ async fn the_context_is_told_once_the_model_is_loaded() {
     let server = saying("hi").await;
     let card = |answer: crate::support::Answer| answer.json()["data"][0].clone();
     assert_eq!(card(server.get("/v1/models").await)["context_length"], json!(null));
-    server.engine.load().await.expect("the fake loads");
+    server.engine.load("", None).await.expect("the fake loads");
     let card = card(server.get("/v1/models").await);
     assert_eq!((&card["context_length"], &card["max_model_len"]), (&json!(4096), &json!(4096)));
 }
@@ -60,11 +61,14 @@ async fn health_says_what_there_is_and_wakes_nothing() {
     for _ in 0..2 {
         let health = server.get("/health").await.json();
         assert_eq!((&health["status"], &health["model"]), (&json!("ok"), &json!("test-model")));
-        assert_eq!((&health["models"], &health["protocols"]), (&json!(["test-model"]), &json!(["openai"])));
+        assert_eq!(
+            (&health["models"], &health["protocols"]),
+            (&json!(["test-model", "other-model"]), &json!(["openai"]))
+        );
         assert_eq!((&health["worker"], &health["version"]), (&json!("stopped"), &json!(env!("CARGO_PKG_VERSION"))));
     }
     assert_eq!(server.get("/healthz").await.json(), json!({ "status": "ok" }));
-    server.engine.load().await.expect("the fake loads");
+    server.engine.load("", None).await.expect("the fake loads");
     assert_eq!(server.get("/health").await.json()["worker"], "ready");
 }
 
@@ -100,6 +104,8 @@ async fn a_wrong_method_is_refused_with_the_right_ones() {
         ("DELETE", "/chat/completions", "POST"),
         ("PUT", "/v1/models", "GET,HEAD"),
         ("POST", "/v1/models/x", "GET,HEAD"),
+        ("GET", "/v1/models/load", "POST"),
+        ("POST", "/models/status", "GET,HEAD"),
         ("POST", "/health", "GET,HEAD"),
     ] {
         let answer = server.send(method, path, &[("Content-Type", "application/json")], "{}").await;

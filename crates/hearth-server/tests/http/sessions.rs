@@ -228,3 +228,24 @@ async fn t2_pages_of_other_sites_change_no_session() {
     assert_eq!(plain.status, 415, "a form of another site may send that");
     assert_eq!(ids(&server).await, ["a"]);
 }
+
+#[tokio::test]
+async fn a_model_chooses_among_sessions_of_one_id() {
+    let server = echoing().await;
+    for model in ["test-model", "other-model", "test-model"] {
+        say(&server, "Hi", json!({ "session_id": "tea", "model": model })).await;
+    }
+    let count =
+        async |query: &str| server.get(&format!("/v1/sessions/tea{query}")).await.json()["message_count"].clone();
+    assert_eq!((count("?model=org/other-model").await, count("?model=test-model").await), (json!(2), json!(4)));
+    assert_eq!(ids(&server).await, ["tea", "tea"]);
+    assert_eq!(server.get("/v1/sessions/tea?model=none").await.status, 404);
+    let fork = fork(&server, "tea", r#"{"id":"milk"}"#).await.json();
+    assert_eq!(fork["model"], "test-model", "the one last used");
+    assert_eq!(delete(&server, "tea?model=other-model").await.status, 200);
+    assert_eq!(delete(&server, "tea?model=other-model").await.status, 404);
+    assert_eq!(count("").await, json!(4));
+    say(&server, "Hi", json!({ "session_id": "tea", "model": "other-model" })).await;
+    assert_eq!(delete(&server, "tea").await.status, 200);
+    assert_eq!(ids(&server).await, ["milk"]);
+}

@@ -50,9 +50,15 @@ impl Setup {
         fake::write_model(dir.path()).expect("a model folder");
         let open = Arc::new(AtomicUsize::new(0));
         let (runner, count) = (self.runner, Arc::clone(&open));
-        let placement = Placement::Thread(Arc::new(move |_| Ok(Box::new(runner()?.counting(Arc::clone(&count))))));
-        let spec = ModelSpec { id: "test-model".into(), source: "org/Test-Model".into(), dir: dir.path().into() };
-        let engine = Engine::new(spec, placement, self.engine);
+        let placement = Placement::Thread(Arc::new(move |_, _| Ok(Box::new(runner()?.counting(Arc::clone(&count))))));
+        let spec = |id: &str, source: &str| ModelSpec {
+            id: id.into(),
+            source: source.into(),
+            dir: dir.path().into(),
+            ..ModelSpec::default()
+        };
+        let models = vec![spec("test-model", "org/Test-Model"), spec("other-model", "org/Other-Model")];
+        let engine = Engine::new(models, placement, self.engine);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();

@@ -90,7 +90,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         cache: CacheOptions { memory: Some(0), ..CacheOptions::default() },
         ..EngineOptions::default()
     };
-    let engine = supervisor::engine(&arguments.model, options, &logging.level)?;
+    let engine = supervisor::engine(std::slice::from_ref(&arguments.model), options, &logging.level)?;
     let model = arguments.model.clone();
     let request = request(arguments)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the threads of the program")?;
@@ -138,7 +138,7 @@ fn prompt(given: Option<String>) -> Result<String> {
 }
 
 async fn answer(engine: &Engine, model: &str, request: ChatRequest) -> Result<()> {
-    engine.load().await.with_context(|| format!("cannot load {model}"))?;
+    engine.load("", None).await.with_context(|| format!("cannot load {model}"))?;
     let stream = engine.chat(request).await?;
     let printer = Printer { out: io::stdout(), aside: io::stderr(), dim: io::stderr().is_terminal(), thinking: false };
     match print(stream, printer).await {

@@ -1,4 +1,4 @@
-//! `hearth serve`: listens first, loads the model behind it, and says when both are done.
+//! `hearth serve`: listens first, loads the first model behind it, and says when both are done.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ Examples:
   hearth serve
   hearth serve ~/models/Qwen3-4B-4bit --port 9000
   hearth serve mlx-community/Qwen3-4B-4bit --max-tokens 2048
+  hearth serve ember ~/models/Qwen3-4B-4bit --memory 12G --idle-timeout 30m
   HEARTH_API_KEY=secret hearth serve --host 0.0.0.0";
 
 const EXIT_PORT_TAKEN: u8 = 2;
@@ -31,9 +32,10 @@ const EXIT_PORT_TAKEN: u8 = 2;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Model to serve: a folder, a Hugging Face id that is on this machine, or ember [default: ember]
+    /// Models to serve: folders, Hugging Face ids that are on this machine, or ember. The first is the default, and loaded
+    /// at once; the others when they are asked for [default: ember]
     #[arg(value_name = "MODEL")]
-    name: Option<String>,
+    names: Vec<String>,
 
     /// Configuration file, in TOML
     #[arg(short = 'C', long, env = "HEARTH_CONFIG", hide_env = true, value_name = "FILE")]
@@ -55,12 +57,13 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
 }
 
 fn read(arguments: Arguments) -> Result<Settings> {
-    let named = Options { model: arguments.name, ..Options::default() };
     let file = arguments.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
-    let options = named.or(arguments.options).or(file);
+    let options = arguments.options.or(file);
     // What is said of the settings already goes to the log as it was asked for.
     logging::init(&settings::logging(options.log_format, options.log_level.clone(), "info")?);
-    options.try_into()
+    let settings = Settings::try_from(options)?;
+    let models = if arguments.names.is_empty() { settings.models } else { arguments.names };
+    Ok(Settings { models, ..settings })
 }
 
 fn serve(settings: Settings) -> Result<()> {
@@ -69,7 +72,7 @@ fn serve(settings: Settings) -> Result<()> {
     runtime.block_on(async {
         let shutdown = stop_signal()?;
         let listener = port::bind(&settings.host, settings.port).await?;
-        say(&format!("Loading model: {}\n", model::display(&settings.model)));
+        say(&format!("Loading model: {}\n", model::display(&settings.models[0])));
         warn_of_strangers(&settings);
         supervisor::serve(&settings, listener, shutdown, |ready| say(&banner(ready))).await
     })

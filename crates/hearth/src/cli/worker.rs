@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hearth_core::runner::Runner;
-use hearth_engine::LoadRequest;
+use hearth_engine::{LoadRequest, Progress};
 
 use crate::logging;
 use crate::paths::{self, process_env};
@@ -21,9 +21,9 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     hearth_engine::worker::run_on_stdio(load)
 }
 
-fn load(request: &mut LoadRequest) -> hearth_core::Result<Box<dyn Runner>> {
+fn load(request: &mut LoadRequest, progress: Progress<'_>) -> hearth_core::Result<Box<dyn Runner>> {
     let options = hearth_mlx::LoadOptions { context: request.context, kv_bits: request.cache.kv_bits };
-    let runner = hearth_mlx::load(&request.dir, options)?;
+    let runner = hearth_mlx::load_telling(&request.dir, options, progress)?;
     restrict(request, &runner.facts().cache.fingerprint);
     Ok(Box::new(runner))
 }

@@ -18,13 +18,13 @@ use crate::ember;
 use crate::logging::{self, Logging};
 
 pub use options::Options;
-pub use units::{KvBits, Size, Span};
+pub use units::{Idle, KvBits, Size, Span};
 
 /// Everything that a server needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// A folder, a Hugging Face id, or `ember`.
-    pub model: String,
+    /// Folders, Hugging Face ids, or `ember`; at least one, the default first.
+    pub models: Vec<String>,
     /// Address to listen on.
     pub host: String,
     /// Port to listen on.
@@ -50,7 +50,7 @@ impl TryFrom<Options> for Settings {
         let (cache, sessions) = cache::of(&options)?;
         let allowed_hosts = allowed_hosts(options.allowed_host, options.host.as_deref());
         let settings = Self {
-            model: options.model.unwrap_or_else(|| ember::NAME.to_owned()),
+            models: vec![options.model.unwrap_or_else(|| ember::NAME.to_owned())],
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(8080),
             protocols: protocols(options.protocols)?,
@@ -64,6 +64,7 @@ impl TryFrom<Options> for Settings {
                 chat_template: options.chat_template,
                 cache,
                 sessions,
+                keep_alive: options.idle_timeout.map_or(EngineOptions::default().keep_alive, |idle| idle.0),
                 ..EngineOptions::default()
             },
             logging: logging(options.log_format, options.log_level, "info")?,
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn silence_gives_the_defaults() {
         let settings = settings(|_| {}).unwrap();
-        assert_eq!((settings.model.as_str(), settings.host.as_str(), settings.port), ("ember", "127.0.0.1", 8080));
+        assert_eq!((settings.models[0].as_str(), settings.host.as_str(), settings.port), ("ember", "127.0.0.1", 8080));
         assert_eq!(settings.protocols, Protocols::default());
         assert_eq!(settings.logging.level, "info");
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde::Deserialize;
 
-use super::units::{KvBits, Size, Span};
+use super::units::{Idle, KvBits, Size, Span};
 use crate::logging::LogFormat;
 
 /// What may be set for a server. `None` leaves the choice to whoever is asked next.
@@ -34,9 +34,14 @@ pub struct Options {
     #[arg(long, env = "HEARTH_MAX_BATCH", hide_env = true, value_name = "COUNT")]
     pub max_batch: Option<NonZeroUsize>,
 
-    /// Memory for the model, its caches and the work on them together, such as 12G [default: what the machine allows]
+    /// Memory for all models, their caches and the work on them together, such as 12G [default: what the machine allows]
     #[arg(long, env = "HEARTH_MEMORY", hide_env = true, value_name = "SIZE")]
     pub memory: Option<Size>,
+
+    /// How long a model stays loaded that nobody uses, such as 30s or 2h; 0 unloads it after each answer, never keeps it
+    /// [default: 10m]
+    #[arg(long, env = "HEARTH_IDLE_TIMEOUT", hide_env = true, value_name = "TIME")]
+    pub idle_timeout: Option<Idle>,
 
     /// Memory for what was read in earlier requests, so that it is not read again; 0 keeps nothing [default: a quarter
     /// of what the model leaves, at least 512M]
@@ -137,6 +142,7 @@ impl Options {
             max_tokens: self.max_tokens.or(weaker.max_tokens),
             max_batch: self.max_batch.or(weaker.max_batch),
             memory: self.memory.or(weaker.memory),
+            idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             cache_memory: self.cache_memory.or(weaker.cache_memory),
             cache_disk: self.cache_disk.or(weaker.cache_disk),
             cache_dir: self.cache_dir.or(weaker.cache_dir),
@@ -175,6 +181,7 @@ mod tests {
             max-tokens = 2
             max-batch = 3
             memory = "12G"
+            idle-timeout = "never"
             cache-memory = 0
             cache-disk = "1.5 GB"
             cache-dir = "c"
@@ -213,6 +220,7 @@ mod tests {
             ("\n  max-tokens = 0", "line 2, `max-tokens = 0`"),
             ("port", "line 1, `port`"),
             ("kv-bits = 5", "line 1, `kv-bits = 5`: `5` is not 8 or 4"),
+            ("idle-timeout = '1w'", "`1w` is not a time"),
             ("session-ttl = '0s'", "`0s` is not a time"),
             ("cache-disk = 'much'", "`much` is not a size"),
             ("cache-disk = -1", "line 1, `cache-disk = -1`"),

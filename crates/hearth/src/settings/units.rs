@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hearth_core::model::KeepAlive;
 use serde::Deserialize;
 
 /// A number of bytes. In a configuration file it may be a plain number too.
@@ -17,6 +18,11 @@ pub struct Size(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Span(pub Duration);
+
+/// How long something stays that nobody uses: a [`Span`], `0` or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Idle(pub KeepAlive);
 
 /// Bits of a cached number: 8 or 4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -88,6 +94,29 @@ impl FromStr for Span {
 }
 
 impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Idle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "never" => Ok(Self(KeepAlive::Forever)),
+            "0" => Ok(Self(KeepAlive::For(Duration::ZERO))),
+            _ => match text.parse::<Span>() {
+                Ok(span) => Ok(Self(KeepAlive::For(span.0))),
+                Err(wrong) => Err(format!("{wrong}, or say 0 or never")),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for Idle {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -167,6 +196,19 @@ mod tests {
             let error = text.parse::<Span>().unwrap_err();
             assert!(error.contains("is not a time: write it as 30s, 15m, 24h or 7d"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_idle_time_may_be_none_or_without_end() {
+        for (text, expected) in [
+            ("0", KeepAlive::For(Duration::ZERO)),
+            ("90s", KeepAlive::For(Duration::from_secs(90))),
+            ("never", KeepAlive::Forever),
+        ] {
+            assert_eq!(text.parse(), Ok(Idle(expected)), "{text}");
+        }
+        let error = "always".parse::<Idle>().unwrap_err();
+        assert_eq!(error, "`always` is not a time: write it as 30s, 15m, 24h or 7d, or say 0 or never");
     }
 
     #[test]
