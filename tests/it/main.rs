@@ -10,6 +10,7 @@ mod curl;
 mod disconnect;
 mod ember;
 mod guard;
+mod models;
 mod options;
 mod run;
 mod shutdown;

@@ -238,6 +238,7 @@ impl Device {
         self.budget.set_limit(bytes);
         self.caches.set_cap(&mut *self.runner, self.budget.keep(&self.options));
         self.hold_to_budget();
+        self.scheduler.release(|hold| hold == Hold::Memory);
     }
 
     fn add(&mut self, id: RequestId, task: Generate) {

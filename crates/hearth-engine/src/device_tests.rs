@@ -478,6 +478,26 @@ fn kept_caches_give_way_to_sequences() {
 }
 
 #[test]
+fn a_new_limit_is_kept_at_once() {
+    let runner = FakeRunner::hashing(ANSWER).with_memory(1000, 1000 + 64 * 1000);
+    let mut rig = Rig::new(runner, CacheOptions::default(), 4);
+    rig.ask(&text(1, 300), None);
+    rig.ask(&text(2, 300), None);
+    rig.obey(Command::Limit(1000 + 64 * 400));
+    assert_eq!(rig.device.caches.bytes(), 64 * 307, "the older one was given up");
+    let id = rig.add(&text(3, 500), 100, None);
+    rig.run();
+    assert!(matches!(rig.end(id), Some(End::Failed(error)) if error.message.contains("the model leaves only")));
+    let (first, second) = (rig.add(&text(4, 300), 100, None), rig.add(&text(5, 300), 100, None));
+    rig.turn();
+    assert!(rig.updates.contains_key(&first) && !rig.updates.contains_key(&second), "one has to wait");
+    rig.obey(Command::Limit(1000 + 64 * 2000));
+    rig.turn();
+    assert!(rig.updates.contains_key(&second), "and begins when there is room");
+    rig.run();
+}
+
+#[test]
 fn nothing_is_given_up_where_that_would_not_be_enough() {
     let runner = FakeRunner::hashing(ANSWER).with_memory(0, 64 * 1000);
     let mut rig = Rig::new(runner, memory(1 << 20), 4);

@@ -31,6 +31,9 @@ const BAD: &str = "bad";
 const MOST_BAD: usize = 8;
 const TEMPORARY: &str = "tmp";
 
+/// Held while a file is written.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Whose files they are.
 pub(super) trait Owner {
     /// What bounds them.
@@ -48,6 +51,7 @@ struct Entry {
     path: PathBuf,
     kind: Kind,
     modified: SystemTime,
+    bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub(super) struct Files {
 struct Shared {
     dir: PathBuf,
     model: String,
+    /// Bytes that the files of all models may take.
+    cap: u64,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -103,8 +109,8 @@ impl Files {
         every: Duration,
         owner: impl Owner + Send + 'static,
     ) -> io::Result<Self> {
-        let (dir, queue) = (dir.join(folder_name(model)), Mutex::default());
-        let shared = Arc::new(Shared { dir, model: model.to_owned(), queue, changed: Condvar::new() });
+        let (dir, cap, queue) = (dir.join(folder_name(model)), owner.options().disk, Mutex::default());
+        let shared = Arc::new(Shared { dir, model: model.to_owned(), cap, queue, changed: Condvar::new() });
         let thread = shared.clone();
         let run = move || {
             // Whatever a file may hold, nobody waits for ever.
@@ -224,6 +230,9 @@ impl Shared {
     fn write(&self, name: &str, session: &Session) -> io::Result<()> {
         let bytes = file::write(session, &self.model)?;
         create_dir(&self.dir)?;
+        // One thread at a time: the models' threads keep one cap together.
+        let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make_room(name, bytes.len() as u64)?;
         let temporary = self.dir.join(format!("{name}.{}.{TEMPORARY}", std::process::id()));
         let written = write_new(&temporary, &bytes).and_then(|()| fs::rename(&temporary, self.path(name)));
         if written.is_err() {
@@ -232,6 +241,23 @@ impl Shared {
         }
         written?;
         File::open(&self.dir)?.sync_all()
+    }
+
+    /// Removes the files of all models that were not written for longest, until another one's bytes fit. Their sessions stay
+    /// in memory, if they are there; they only do not outlive the process.
+    fn make_room(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let mut files = self.dir.parent().map_or_else(Vec::new, files_of_all);
+        files.sort_by_key(|file| file.modified);
+        let mut over = files.iter().map(|file| file.bytes).sum::<u64>().saturating_add(bytes).saturating_sub(self.cap);
+        let ours = self.path(name);
+        for file in files.iter().filter(|file| file.kind != Kind::Temporary && file.path != ours) {
+            if over == 0 {
+                return Ok(());
+            }
+            remove(&file.path)?;
+            over = over.saturating_sub(file.bytes);
+        }
+        Ok(())
     }
 
     /// All sessions, oldest first; clears away what nobody will read again, and what there is no room for.
@@ -311,7 +337,7 @@ impl Entry {
     fn of(file: &fs::DirEntry) -> Option<Self> {
         let kind = kind(file.file_name().to_str()?)?;
         let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        Some(Self { path: file.path(), kind, modified: metadata.modified().ok()? })
+        Some(Self { path: file.path(), kind, modified: metadata.modified().ok()?, bytes: metadata.len() })
     }
 
     /// Whether it is too old, or a process left it behind when it died.
@@ -330,6 +356,12 @@ impl Entry {
             owner.removed(session);
         }
     }
+}
+
+/// The sessions' files in all folders under `dir`.
+fn files_of_all(dir: &Path) -> Vec<Entry> {
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    entries(dir).flat_map(|folder| entries(&folder.path())).filter_map(|file| Entry::of(&file)).collect()
 }
 
 /// What a file of this name is: `<64 hex digits>` and `.json`, `.json.bad` or `.<process>.tmp`.
@@ -381,6 +413,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use hearth_core::chat::{Message, Role};
+
     use super::*;
 
     struct Forgetful(SessionOptions);
@@ -435,6 +469,25 @@ mod tests {
         flush();
         assert_eq!(fs::read_dir(&top).unwrap().count(), 1);
         assert!(top.join(file_name("m", "b")).with_extension(EXTENSION).exists());
+    }
+
+    /// Not within one model's bounds alone, which all of them together would pass.
+    #[test]
+    fn the_files_of_all_models_keep_one_cap() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SessionOptions { disk: 4_000, ..SessionOptions::default() };
+        let text = "x".repeat(1_000);
+        for (n, model) in ["a", "b", "c", "a", "b"].into_iter().enumerate() {
+            let files = Files::start(dir.path(), model, Duration::from_secs(3600), Forgetful(options.clone())).unwrap();
+            let message = Message::text(Role::User, text.as_str());
+            files.write(Session::new(n.to_string(), vec![message], 0, None));
+            assert!(files.flush(Duration::from_secs(10)));
+            let bytes: u64 = files_of_all(dir.path()).iter().map(|file| file.bytes).sum();
+            assert!(bytes <= 4_000, "{bytes} after {n}");
+            let path = dir.path().join(folder_name(model)).join(file_name(model, &n.to_string()));
+            assert!(path.with_extension(EXTENSION).exists(), "the newest is there");
+        }
+        assert_eq!(files_of_all(dir.path()).len(), 3, "as many as fit");
     }
 
     #[test]

@@ -35,13 +35,15 @@ const EXPIRY: Duration = Duration::from_secs(60);
 /// How long a request waits until the files are read.
 const LOADING: Duration = Duration::from_secs(10);
 
-/// How many sessions are kept, how long, and where.
+/// How many sessions are kept with each model, how long, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOptions {
     /// At most so many.
     pub count: usize,
     /// Bytes that they may take together in memory.
     pub bytes: u64,
+    /// Bytes that the files of all models may take together.
+    pub disk: u64,
     /// How long one is kept that is not used.
     pub idle: Duration,
     /// The folder of all models' files, one folder in it for each; `None`: they do not outlive the process.
@@ -50,7 +52,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { count: 1000, bytes: 256 << 20, idle: Duration::from_secs(24 * 60 * 60), dir: None }
+        Self { count: 1000, bytes: 256 << 20, disk: 512 << 20, idle: Duration::from_secs(24 * 60 * 60), dir: None }
     }
 }
 

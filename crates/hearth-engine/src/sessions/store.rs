@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn store(count: usize, bytes: u64) -> Store {
-        Store::new("m", SessionOptions { count, bytes, idle: Duration::from_secs(60), dir: None })
+        Store::new("m", SessionOptions { count, bytes, idle: Duration::from_secs(60), ..SessionOptions::default() })
     }
 
     fn ids(store: &Store) -> String {

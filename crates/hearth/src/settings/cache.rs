@@ -20,14 +20,16 @@ const SPELLED: u64 = 2;
 /// What the engine needs to know, from what was said of caches and sessions.
 ///
 /// The room on disk is divided so that all files together never pass it, without the two kinds' writers knowing each
-/// other: the worker counts every file, the sessions' too, when it makes room in its part, and sessions add at most theirs.
+/// other: a worker counts every file, the sessions' too, when it makes room in its part, and the sessions of all models add
+/// at most theirs.
 pub(super) fn of(options: &Options) -> Result<(CacheOptions, SessionOptions)> {
     let mut disk = disk_options(options)?;
     let mut sessions = sessions(options);
     if let Some(disk) = &mut disk {
         let share = SESSIONS.min(disk.bytes / SESSIONS_SHARE);
         disk.bytes -= share;
-        sessions = SessionOptions { bytes: share / SPELLED, dir: Some(cache_dir::sessions(&disk.dir)), ..sessions };
+        let dir = Some(cache_dir::sessions(&disk.dir));
+        sessions = SessionOptions { bytes: share / SPELLED, disk: share, dir, ..sessions };
     }
     let limit = options.memory.map(|size| size.0);
     if limit == Some(0) {
@@ -100,7 +102,8 @@ mod tests {
         assert_eq!(disk.dir, PathBuf::from("/caches"));
         assert!((1..=DISK).contains(&disk.bytes), "{}", disk.bytes);
         let expected = SessionOptions { dir: Some("/caches/sessions".into()), ..SessionOptions::default() };
-        assert_eq!(SessionOptions { bytes: expected.bytes, ..sessions }, expected);
+        assert_eq!((sessions.disk / SPELLED, sessions.disk > 0), (sessions.bytes, true));
+        assert_eq!(SessionOptions { bytes: expected.bytes, disk: expected.disk, ..sessions }, expected);
     }
 
     #[test]
