@@ -259,6 +259,6 @@ impl Drop for Use {
 
 fn busy(id: &str, using: usize) -> Error {
     let requests = if using == 1 { "1 request".to_owned() } else { format!("{using} requests") };
-    let message = format!("{id} is answering {requests}: wait for the end, or unload it with \"force\": true.");
+    let message = format!("{id} is in use by {requests}: wait for the end, or unload it with \"force\": true.");
     Error::new(ErrorKind::ModelBusy, message)
 }

@@ -97,7 +97,7 @@ fn process(executable: impl Into<PathBuf>, arg: &str) -> Placement {
 }
 
 fn pid(engine: &Engine) -> Pid {
-    Pid::from_raw(status(&engine).pid.unwrap() as i32).unwrap()
+    Pid::from_raw(status(engine).pid.unwrap() as i32).unwrap()
 }
 
 fn kill(engine: &Engine) {

@@ -32,7 +32,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve a model over HTTP
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Ask a model one question and print its answer
     Run(run::Arguments),
     /// Show what is kept on disk of earlier conversations, or remove it
@@ -47,7 +47,7 @@ enum Command {
 /// The whole program: reads the arguments, runs the command, tells how it went.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(arguments) => serve::main(arguments),
+        Command::Serve(arguments) => serve::main(*arguments),
         Command::Run(arguments) => run::main(arguments),
         Command::Cache(arguments) => cache::main(arguments),
         Command::Doctor(arguments) => doctor::main(arguments),
