@@ -64,15 +64,7 @@ pub(crate) fn run(
         },
         _ => return Ok(()),
     };
-    let mut told = None;
-    let mut progress = |done, total| {
-        if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
-            told = Some(Instant::now());
-            // If nobody listens, the next report says so.
-            let _ = report(Report::Loading { done, total });
-        }
-    };
-    let loaded = load(&mut request, &mut progress).and_then(|runner| {
+    let loaded = load(&mut request, &mut progress(&mut *report)).and_then(|runner| {
         Budget::new(runner.facts(), &request.cache).check()?;
         Ok(runner)
     });
@@ -84,6 +76,18 @@ pub(crate) fn run(
     let mut device = Device::new(runner, &request, &link.0);
     while device.turn(&link.1, report)? {}
     Ok(())
+}
+
+/// Reports how far a load is, now and then.
+fn progress(report: Tell<'_>) -> impl FnMut(u64, u64) {
+    let mut told = None;
+    move |done, total| {
+        if told.is_none_or(|told: Instant| told.elapsed() >= TELL_EVERY) {
+            told = Some(Instant::now());
+            // If nobody listens, the next report says so.
+            let _ = report(Report::Loading { done, total });
+        }
+    }
 }
 
 struct Device {

@@ -14,7 +14,7 @@ use crate::models::Models;
 use crate::names;
 use crate::sessions::{ForkError, SessionInfo};
 use crate::spec::{EngineOptions, ModelSpec, Placement};
-use crate::stats::{Status, WorkerState};
+use crate::stats::{Status, WorkerInfo, WorkerState};
 use crate::stream::ChatStream;
 
 /// The models that are served. Clones are handles of the same ones.
@@ -70,7 +70,7 @@ impl Engine {
     pub fn progress(&self, name: &str) -> Result<impl Stream<Item = f32> + Send + use<>> {
         let worker = self.named(name)?.watch();
         Ok(stream::unfold(worker, |mut worker| async move {
-            let loading = |worker: &crate::stats::WorkerInfo| worker.state == WorkerState::Loading;
+            let loading = |worker: &WorkerInfo| worker.state == WorkerState::Loading;
             worker.changed().await.ok()?;
             let progress = worker.wait_for(loading).await.ok()?.progress;
             Some((progress, worker))

@@ -237,11 +237,13 @@ impl State {
             format!("{} ({}, {why})", resident.model.id(), megabytes(resident.weights))
         };
         let holders: Vec<String> = self.residents.iter().map(holder).collect();
+        let budget = self.residents.budget.filter(|budget| *budget < u64::MAX);
         let message = format!(
-            "There is no memory for {}, which needs {} for its weights: of {} hold {}. Try again later, or unload one.",
+            "There is no memory for {}, which needs {} for its weights. All models may take {}, and loaded are {}. Try \
+             again later, or unload one.",
             model.id(),
             megabytes(weights),
-            megabytes(self.residents.budget.unwrap_or(u64::MAX)),
+            budget.map_or("what the machine allows".to_owned(), megabytes),
             holders.join(", ")
         );
         Error::new(ErrorKind::OutOfMemory, message)

@@ -86,11 +86,9 @@ pub struct ModelSettings {
 impl ModelSpec {
     /// Whether a worker that was loaded for the one can go on serving the other.
     pub(crate) fn same_worker(&self, other: &Self) -> bool {
-        let what = |spec: &Self| {
-            let ModelSettings { context, chat_template, .. } = &spec.settings;
-            (spec.id.clone(), spec.dir.clone(), *context, chat_template.clone())
-        };
-        what(self) == what(other)
+        let (ours, theirs) = (&self.settings, &other.settings);
+        let same_settings = ours.context == theirs.context && ours.chat_template == theirs.chat_template;
+        self.id == other.id && self.dir == other.dir && same_settings
     }
 
     /// Bytes of its weights, as far as they can be known before it is loaded; reads the folder.

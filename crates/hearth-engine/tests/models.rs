@@ -206,7 +206,7 @@ async fn nobody_waits_for_memory_for_more_than_two_minutes() {
     let asked = tokio::time::Instant::now();
     let error = setup.engine.chat(ask("b")).await.map(drop).unwrap_err();
     assert_eq!((error.kind, asked.elapsed().as_secs()), (ErrorKind::OutOfMemory, 120));
-    assert!(error.message.contains("b, which needs") && error.message.contains("a (0.0 MB, in use)"), "{error}");
+    assert!(error.message.contains("for b, which needs") && error.message.contains("a (0.0 MB, in use)"), "{error}");
     assert_eq!((setup.status("b").queued, setup.loads().as_str()), (0, "a"));
 }
 

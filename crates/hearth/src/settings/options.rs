@@ -220,7 +220,7 @@ mod tests {
             ("\n  max-tokens = 0", "line 2, `max-tokens = 0`"),
             ("port", "line 1, `port`"),
             ("kv-bits = 5", "line 1, `kv-bits = 5`: `5` is not 8 or 4"),
-            ("idle-timeout = '1w'", "`1w` is not a time"),
+            ("idle-timeout = 10", "`10` is not a time"),
             ("session-ttl = '0s'", "`0s` is not a time"),
             ("cache-disk = 'much'", "`much` is not a size"),
             ("cache-disk = -1", "line 1, `cache-disk = -1`"),

@@ -21,7 +21,7 @@ pub struct Span(pub Duration);
 
 /// How long something stays that nobody uses: a [`Span`], `0` or `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[serde(try_from = "Written")]
 pub struct Idle(pub KeepAlive);
 
 /// Bits of a cached number: 8 or 4.
@@ -29,7 +29,7 @@ pub struct Idle(pub KeepAlive);
 #[serde(try_from = "u8")]
 pub struct KvBits(u8);
 
-/// A size as a file of TOML may hold it.
+/// A size or a time as a file of TOML may hold it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -116,11 +116,14 @@ impl FromStr for Idle {
     }
 }
 
-impl TryFrom<String> for Idle {
+impl TryFrom<Written> for Idle {
     type Error = String;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(written: Written) -> Result<Self, String> {
+        match written {
+            Written::Number(number) => number.to_string().parse(),
+            Written::Text(text) => text.parse(),
+        }
     }
 }
 
