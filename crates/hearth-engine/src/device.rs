@@ -64,14 +64,14 @@ pub(crate) fn run(
         },
         _ => return Ok(()),
     };
-    let loaded = load(&mut request, &mut progress(&mut *report)).and_then(|runner| {
-        Budget::new(runner.facts(), &request.cache).check()?;
-        Ok(runner)
-    });
+    let loaded = load(&mut request, &mut progress(&mut *report));
     let runner = match loaded {
         Ok(runner) => runner,
-        Err(error) => return report(Report::LoadFailed(error)),
+        Err(error) => return report(Report::LoadFailed(error, None)),
     };
+    if let Err(error) = Budget::new(runner.facts(), &request.cache).check() {
+        return report(Report::LoadFailed(error, Some(Box::new(runner.facts().clone()))));
+    }
     report(Report::Loaded(runner.facts().clone()))?;
     let mut device = Device::new(runner, &request, &link.0);
     while device.turn(&link.1, report)? {}

@@ -62,7 +62,7 @@ impl Engine {
     /// Loads the model that answers to `name`, or waits for the load in progress; at once where it is loaded.
     pub async fn load(&self, name: &str, keep_alive: Option<KeepAlive>) -> Result<ModelFacts> {
         let model = self.named(name)?;
-        let _used = self.shared.models.admit(&model, keep_alive).await?;
+        let _used = self.shared.models.enter(&model, keep_alive).await?;
         model.load().await
     }
 
@@ -103,7 +103,7 @@ impl Engine {
         let model = self.named(&request.model)?;
         let places = model.take_places(count)?;
         let asked = Instant::now();
-        let used = self.shared.models.admit(&model, request.keep_alive).await?;
+        let used = self.shared.models.enter(&model, request.keep_alive).await?;
         model.choices(request, count, (places, used), asked).await
     }
 

@@ -78,9 +78,14 @@ impl Budget {
         self.free().map_or(0, |free| bytes.saturating_sub(free))
     }
 
+    /// Bytes that the shortest of prompts needs.
+    pub(crate) fn least(&self) -> u64 {
+        self.demand([Load { prompt: 1, held: 0 }].into_iter())
+    }
+
     /// An error for a model that leaves no room for the shortest of prompts.
     pub(crate) fn check(&self) -> Result<()> {
-        let least = self.weights + self.demand([Load { prompt: 1, held: 0 }].into_iter());
+        let least = self.weights + self.least();
         let Some(limit) = self.limit.filter(|&limit| least > limit) else { return Ok(()) };
         Err(too_large(least, self.weights, limit))
     }

@@ -16,7 +16,7 @@ use crate::fill::Fill;
 use crate::models::Use;
 use crate::pool::{Keeper, Pool, shutting_down};
 use crate::report::{Expected, Subject};
-use crate::residents::Key;
+use crate::residents::{Key, Needs};
 use crate::sessions::{Claim, SessionInfo, Sessions};
 use crate::spec::{EngineOptions, ModelSpec, Placement};
 use crate::stats::{Pulse, Stats, Status, WorkerInfo};
@@ -110,10 +110,13 @@ impl Model {
         self.spec().settings.keep_alive.unwrap_or(self.options.keep_alive)
     }
 
-    /// Bytes of its weights, as far as they are known.
-    pub(crate) async fn weights(&self) -> u64 {
+    /// What it needs, as far as that is known.
+    pub(crate) async fn needs(&self) -> Needs {
+        if let Some(facts) = self.worker().facts {
+            return Needs::of(&facts);
+        }
         let spec = self.spec();
-        spawn_blocking(move || spec.weights()).await.unwrap_or(0)
+        Needs { weights: spawn_blocking(move || spec.weights()).await.unwrap_or(0), answers: 0 }
     }
 
     pub(crate) fn worker(&self) -> WorkerInfo {

@@ -4,16 +4,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use hearth_core::model::KeepAlive;
+use hearth_core::model::{KeepAlive, ModelFacts};
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::memory::{megabytes, too_large};
+use crate::memory::{Budget, megabytes, too_large};
 use crate::model::Model;
 use crate::pool::shutting_down;
-use crate::residents::{Admission, Key, Resident, Residents};
+use crate::residents::{Admission, Key, Needs, Resident, Residents};
 use crate::stats::{Pulse, Status, WorkerState};
+use crate::worker::CacheOptions;
 
 /// How long a request waits for others to let go of the memory that it needs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,32 +46,32 @@ impl Models {
     }
 
     /// Waits until the model may be loaded, if it is not, and keeps it from being unloaded.
-    pub(crate) async fn admit(self: &Arc<Self>, model: &Arc<Model>, keep_alive: Option<KeepAlive>) -> Result<Use> {
+    async fn admit(self: &Arc<Self>, model: &Arc<Model>, keep_alive: Option<KeepAlive>) -> Result<Use> {
         let (mut changes, by) = (self.pulse.listen(), Instant::now() + PATIENCE);
-        let mut weights = None;
+        let mut needs = None;
         loop {
             changes.borrow_and_update();
             // Before the folder is looked at: most requests are for a model that is there.
-            if let Some(used) = self.try_admit(model, weights, keep_alive)? {
+            if let Some(used) = self.try_admit(model, needs, keep_alive)? {
                 return Ok(used);
             }
-            match weights {
-                None => weights = Some(model.weights().await),
+            match needs {
+                None => needs = Some(model.needs().await),
                 // It cannot close: the sender is ours.
-                Some(weights) => match timeout_at(by, changes.changed()).await {
+                Some(needs) => match timeout_at(by, changes.changed()).await {
                     Ok(_) => {}
-                    Err(_) => return Err(self.lock().held(model, weights)),
+                    Err(_) => return Err(self.lock().held(model, needs)),
                 },
             }
         }
     }
 
-    /// Once around: admits the model if that is possible now, else has it made possible. Without its weights only a model
-    /// that is there is admitted.
+    /// Once around: admits the model if that is possible now, else has it made possible. Where its needs are not known
+    /// only a model that is there is admitted.
     fn try_admit(
         self: &Arc<Self>,
         model: &Arc<Model>,
-        weights: Option<u64>,
+        needs: Option<Needs>,
         keep_alive: Option<KeepAlive>,
     ) -> Result<Option<Use>> {
         let (mut state, key) = (self.lock(), model.key);
@@ -78,12 +79,12 @@ impl Models {
             return Err(shutting_down());
         }
         state.sync();
-        let admission = state.residents.admit(key, weights.unwrap_or(0));
-        match (admission, weights) {
+        let admission = state.residents.admit(key, needs.unwrap_or_default());
+        match (admission, needs) {
             (Admission::Here, _) => {}
             (_, None) => return Ok(None),
-            (Admission::Fits, Some(weights)) => {
-                let resident = Resident::new(model.clone(), weights, model.keep_alive(), Instant::now());
+            (Admission::Fits, Some(needs)) => {
+                let resident = Resident::new(model.clone(), needs, model.keep_alive(), Instant::now());
                 state.residents.insert(key, resident);
                 state.tell_limits();
                 self.tend(&mut state);
@@ -93,13 +94,29 @@ impl Models {
                 return Ok(None);
             }
             (Admission::Wait, _) => return Ok(None),
-            (Admission::Pinned, Some(weights)) => return Err(state.held(model, weights)),
-            (Admission::TooLarge, Some(weights)) => {
-                return Err(too_large(weights, weights, state.residents.budget.unwrap_or(u64::MAX)));
+            (Admission::Pinned, Some(needs)) => return Err(state.held(model, needs)),
+            (Admission::TooLarge, Some(Needs { weights, answers })) => {
+                return Err(too_large(weights + answers, weights, state.residents.budget.unwrap_or(u64::MAX)));
             }
         }
         state.residents.enter(key, keep_alive);
         Ok(Some(Use { models: self.clone(), model: model.clone() }))
+    }
+
+    /// [`Models::admit`], and loads a model of which nothing is known yet. Where its share of the memory turns out to be less
+    /// than any answer needs, it is tried once more: now others go for that, too.
+    pub(crate) async fn enter(self: &Arc<Self>, model: &Arc<Model>, keep_alive: Option<KeepAlive>) -> Result<Use> {
+        let used = self.admit(model, keep_alive).await?;
+        let is_known = || model.worker().facts.is_some();
+        if is_known() {
+            return Ok(used);
+        }
+        match model.load().await {
+            Ok(_) => return Ok(used),
+            Err(error) if !is_known() => return Err(error),
+            Err(_) => drop(used),
+        }
+        self.admit(model, keep_alive).await
     }
 
     /// Unloads the model, and waits until it is. An error where requests use it, unless they may be ended.
@@ -198,21 +215,29 @@ async fn tend(models: Weak<Models>, mut changes: watch::Receiver<()>) {
     }
 }
 
+impl Needs {
+    /// What a model needs whose worker has looked at it.
+    pub(crate) fn of(facts: &ModelFacts) -> Self {
+        let answers = Budget::new(facts, &CacheOptions::default()).least();
+        Self { weights: facts.weight_bytes, answers }
+    }
+}
+
 impl State {
     /// Takes over what the workers have told, and lets go of models whose worker is gone.
     fn sync(&mut self) {
         let mut machine = None;
         for resident in self.residents.iter_mut() {
             let worker = resident.model.worker();
-            resident.running = worker.running;
             resident.pinned = resident.model.is_pinned();
             if resident.model.is_retired() {
                 resident.keep_alive = KeepAlive::For(Duration::ZERO);
             }
             if let Some(facts) = worker.facts {
-                resident.weights = facts.weight_bytes;
+                resident.needs = Needs::of(&facts);
                 machine = Some(facts.cache.memory_limit);
             }
+            resident.needs.answers = resident.needs.answers.max(worker.running);
         }
         let known = |bytes| if bytes > 0 { bytes } else { u64::MAX };
         self.residents.budget = self.residents.budget.or(machine.map(known));
@@ -227,14 +252,14 @@ impl State {
     }
 
     /// The error of a model for whose weights others hold the memory.
-    fn held(&self, model: &Model, weights: u64) -> Error {
+    fn held(&self, model: &Model, needs: Needs) -> Error {
         let holder = |resident: &Resident<Arc<Model>>| {
             let why = match (resident.pinned, resident.using) {
                 (true, _) => "pinned",
                 (false, 0) => "idle",
                 (false, _) => "in use",
             };
-            format!("{} ({}, {why})", resident.model.id(), megabytes(resident.weights))
+            format!("{} ({}, {why})", resident.model.id(), megabytes(resident.needs.weights))
         };
         let holders: Vec<String> = self.residents.iter().map(holder).collect();
         let budget = self.residents.budget.filter(|budget| *budget < u64::MAX);
@@ -242,7 +267,7 @@ impl State {
             "There is no memory for {}, which needs {} for its weights. All models may take {}, and loaded are {}. Try \
              again later, or unload one.",
             model.id(),
-            megabytes(weights),
+            megabytes(needs.weights),
             budget.map_or("what the machine allows".to_owned(), megabytes),
             holders.join(", ")
         );

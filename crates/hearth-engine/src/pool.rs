@@ -319,7 +319,10 @@ impl Keeper {
             Report::Memory { kept, running } => {
                 self.stats.change(|worker| (worker.kept, worker.running) = (kept, running));
             }
-            Report::LoadFailed(error) => {
+            Report::LoadFailed(error, facts) => {
+                if let Some(facts) = facts {
+                    self.stats.change(|worker| worker.facts = Some(Arc::new(*facts)));
+                }
                 // Whoever waits for the load gets the error and tells it.
                 tracing::info!(model = self.name, "not loaded: {error}");
                 self.unload(&error).await;

@@ -16,12 +16,19 @@ const FLOOR_SHARE: u64 = 16;
 /// Tells models apart that may have had the same name.
 pub(crate) type Key = u64;
 
+/// Bytes that a model needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Needs {
+    /// For its weights.
+    pub(crate) weights: u64,
+    /// For any answer at all, as far as that is known, or for those that it is giving.
+    pub(crate) answers: u64,
+}
+
 /// A model that holds memory, or is about to.
 pub(crate) struct Resident<M> {
     pub(crate) model: M,
-    /// Bytes of its weights, and of what its answers need besides.
-    pub(crate) weights: u64,
-    pub(crate) running: u64,
+    pub(crate) needs: Needs,
     pub(crate) pinned: bool,
     pub(crate) keep_alive: KeepAlive,
     /// Requests that use it.
@@ -36,9 +43,9 @@ pub(crate) struct Resident<M> {
 
 impl<M> Resident<M> {
     /// A model that nobody uses yet.
-    pub(crate) fn new(model: M, weights: u64, keep_alive: KeepAlive, now: Instant) -> Self {
-        let (running, pinned, using, leaving) = (0, false, 0, false);
-        Self { model, weights, running, pinned, keep_alive, using, used: now, leaving, limit: None }
+    pub(crate) fn new(model: M, needs: Needs, keep_alive: KeepAlive, now: Instant) -> Self {
+        let (pinned, using, leaving) = (false, 0, false);
+        Self { model, needs, pinned, keep_alive, using, used: now, leaving, limit: None }
     }
 
     fn is_idle(&self) -> bool {
@@ -108,8 +115,8 @@ impl<M> Residents<M> {
         self.held.retain(|_, resident| keep(resident));
     }
 
-    /// Whether the model of `key` with so many bytes of weights may be used now.
-    pub(crate) fn admit(&self, key: Key, weights: u64) -> Admission {
+    /// Whether the model of `key`, which needs so much, may be used now.
+    pub(crate) fn admit(&self, key: Key, needs: Needs) -> Admission {
         match (self.get(key), self.budget) {
             (Some(resident), _) if resident.leaving => return Admission::Wait,
             (Some(_), _) => return Admission::Here,
@@ -117,46 +124,43 @@ impl<M> Residents<M> {
             (None, None) if !self.held.is_empty() => return Admission::Wait,
             (None, _) => {}
         }
-        let needs = |resident: &Resident<M>| (resident.weights, resident.running);
-        if self.fits(weights, self.iter().map(needs)) {
+        if self.fits(needs, self.iter().map(|resident| resident.needs)) {
             return Admission::Fits;
         }
-        if !self.fits(weights, [].into_iter()) {
+        if !self.fits(needs, [].into_iter()) {
             return Admission::TooLarge;
         }
         let pinned = self.iter().filter(|resident| resident.pinned && !resident.leaving);
-        if !self.fits(weights, pinned.map(|resident| (resident.weights, 0))) {
+        if !self.fits(needs, pinned.map(|resident| Needs { answers: 0, ..resident.needs })) {
             return Admission::Pinned;
         }
-        self.victims(weights).map_or(Admission::Wait, |victims| match victims.is_empty() {
-            true => Admission::Wait,
-            false => Admission::Evict(victims),
-        })
+        match self.victims(needs) {
+            Some(victims) if !victims.is_empty() => Admission::Evict(victims),
+            _ => Admission::Wait,
+        }
     }
 
     /// Who has to go besides those that are going, the least recently used first; `None` where that would not be enough.
-    fn victims(&self, weights: u64) -> Option<Vec<Key>> {
+    fn victims(&self, needs: Needs) -> Option<Vec<Key>> {
         let mut idle: Vec<_> = self.held.iter().filter(|(_, resident)| resident.is_idle()).collect();
         idle.sort_by_key(|(_, resident)| resident.used);
         let idle: Vec<Key> = idle.into_iter().map(|(&key, _)| key).collect();
         let fits_without = |gone: &[Key]| {
             let stay = self.held.iter().filter(|(key, resident)| !resident.leaving && !gone.contains(key));
-            self.fits(weights, stay.map(|(_, resident)| (resident.weights, resident.running)))
+            self.fits(needs, stay.map(|(_, resident)| resident.needs))
         };
         (0..=idle.len()).map(|count| &idle[..count]).find(|gone| fits_without(gone)).map(<[Key]>::to_vec)
     }
 
-    /// Whether a model with so many bytes of weights fits beside others, with weights and running answers of these sizes.
-    fn fits(&self, weights: u64, others: impl Iterator<Item = (u64, u64)>) -> bool {
+    /// Whether a model fits beside others.
+    fn fits(&self, needs: Needs, others: impl Iterator<Item = Needs>) -> bool {
         let Some(budget) = self.budget else { return true };
-        let floor = FLOOR.min(budget / FLOOR_SHARE);
-        let (mut sum, mut count, mut share) = (weights, 1, floor);
-        for (weights, running) in others {
-            (sum, count, share) = (sum.saturating_add(weights), count + 1, share.max(running));
+        let (mut weights, mut count, mut share) = (needs.weights, 1, needs.answers);
+        for other in others {
+            (weights, count) = (weights.saturating_add(other.weights), count + 1);
+            share = share.max(other.answers).max(FLOOR.min(budget / FLOOR_SHARE));
         }
-        // A model alone may be left with less: its worker says whether it can do with it.
-        let caches = if count == 1 { 0 } else { share.saturating_mul(count) };
-        sum.saturating_add(caches) <= budget
+        weights.saturating_add(share.saturating_mul(count)) <= budget
     }
 
     /// A request begins to use the model.
@@ -188,11 +192,11 @@ impl<M> Residents<M> {
     /// The models whose limit has changed, and the bytes that each may take now.
     pub(crate) fn new_limits(&mut self) -> Vec<(&M, u64)> {
         let Some(budget) = self.budget.filter(|budget| *budget < u64::MAX) else { return Vec::new() };
-        let weights = self.iter().map(|resident| resident.weights).sum();
+        let weights = self.iter().map(|resident| resident.needs.weights).sum();
         let share = budget.saturating_sub(weights) / self.held.len().max(1) as u64;
         let mut changed = Vec::new();
         for resident in self.held.values_mut() {
-            let limit = resident.weights.saturating_add(share);
+            let limit = resident.needs.weights.saturating_add(share);
             if resident.limit.replace(limit) != Some(limit) {
                 changed.push((&resident.model, limit));
             }
@@ -207,13 +211,17 @@ mod tests {
 
     use super::*;
 
+    fn weighing(weights: u64) -> Needs {
+        Needs { weights, answers: 0 }
+    }
+
     const MINUTE: KeepAlive = KeepAlive::For(Duration::from_secs(60));
 
     /// Models 1, 2, … with these weights, used in this order, within a budget of 1600 that makes the floor 100.
     fn residents(weights: &[u64]) -> (Residents<&'static str>, Instant) {
         let (mut residents, now) = (Residents::new(Some(1600)), Instant::now());
         for (key, weights) in (1..).zip(weights) {
-            residents.insert(key, Resident::new("m", *weights, MINUTE, now + Duration::from_secs(key)));
+            residents.insert(key, Resident::new("m", weighing(*weights), MINUTE, now + Duration::from_secs(key)));
         }
         (residents, now)
     }
@@ -229,7 +237,7 @@ mod tests {
             (&[100, 200, 300], 900, Admission::Evict(vec![1, 2])),
             (&[100, 200, 300], 1600, Admission::Evict(vec![1, 2, 3])),
         ] {
-            assert_eq!(residents(others).0.admit(9, weights), expected, "{weights} beside {others:?}");
+            assert_eq!(residents(others).0.admit(9, weighing(weights)), expected, "{weights} beside {others:?}");
         }
     }
 
@@ -237,33 +245,54 @@ mod tests {
     fn who_is_in_use_or_pinned_stays_and_nobody_goes_in_vain() {
         let (mut residents, _) = residents(&[400, 400]);
         residents.enter(1, None);
-        assert_eq!(residents.admit(9, 700), Admission::Evict(vec![2]));
-        assert_eq!(residents.admit(9, 1100), Admission::Wait, "for the first one");
+        assert_eq!(residents.admit(9, weighing(700)), Admission::Evict(vec![2]));
+        assert_eq!(residents.admit(9, weighing(1100)), Admission::Wait, "for the first one");
         residents.get_mut(2).unwrap().leaving = true;
-        assert_eq!(residents.admit(9, 700), Admission::Wait, "for the one that is going");
+        assert_eq!(residents.admit(9, weighing(700)), Admission::Wait, "for the one that is going");
         residents.get_mut(2).unwrap().leaving = false;
         residents.get_mut(2).unwrap().pinned = true;
-        assert_eq!((residents.admit(9, 700), residents.admit(9, 1001)), (Admission::Wait, Admission::Pinned));
-        assert_eq!((residents.admit(1, 0), residents.admit(2, 0)), (Admission::Here, Admission::Here));
+        assert_eq!(
+            (residents.admit(9, weighing(700)), residents.admit(9, weighing(1001))),
+            (Admission::Wait, Admission::Pinned)
+        );
+        assert_eq!(
+            (residents.admit(1, weighing(0)), residents.admit(2, weighing(0))),
+            (Admission::Here, Admission::Here)
+        );
     }
 
     #[test]
     fn answers_that_run_keep_what_they_need() {
         let (mut residents, _) = residents(&[400]);
         residents.enter(1, None);
-        residents.get_mut(1).unwrap().running = 300;
-        assert_eq!((residents.admit(9, 600), residents.admit(9, 601)), (Admission::Fits, Admission::Wait));
+        residents.get_mut(1).unwrap().needs.answers = 300;
+        assert_eq!(
+            (residents.admit(9, weighing(600)), residents.admit(9, weighing(601))),
+            (Admission::Fits, Admission::Wait)
+        );
+        let needs = |answers| Needs { weights: 300, answers };
+        assert_eq!(
+            (residents.admit(9, needs(450)), residents.admit(9, needs(451))),
+            (Admission::Fits, Admission::Wait)
+        );
+        assert_eq!(
+            (residents.admit(9, needs(1300)), residents.admit(9, needs(1301))),
+            (Admission::Wait, Admission::TooLarge)
+        );
     }
 
     #[test]
     fn the_first_one_tells_what_there_is() {
         let mut residents = Residents::new(None);
-        assert_eq!(residents.admit(1, u64::MAX), Admission::Fits);
-        residents.insert(1, Resident::new("m", 1, MINUTE, Instant::now()));
-        assert_eq!((residents.admit(1, 1), residents.admit(2, 1)), (Admission::Here, Admission::Wait));
+        assert_eq!(residents.admit(1, weighing(u64::MAX)), Admission::Fits);
+        residents.insert(1, Resident::new("m", weighing(1), MINUTE, Instant::now()));
+        assert_eq!(
+            (residents.admit(1, weighing(1)), residents.admit(2, weighing(1))),
+            (Admission::Here, Admission::Wait)
+        );
         assert!(residents.new_limits().is_empty());
         residents.budget = Some(u64::MAX);
-        assert_eq!(residents.admit(2, 1 << 60), Admission::Fits);
+        assert_eq!(residents.admit(2, weighing(1 << 60)), Admission::Fits);
         assert!(residents.new_limits().is_empty());
     }
 
@@ -289,7 +318,7 @@ mod tests {
         let (mut residents, now) = residents(&[400, 200]);
         assert_eq!(residents.new_limits(), [(&"m", 900), (&"m", 700)]);
         assert!(residents.new_limits().is_empty());
-        residents.insert(3, Resident::new("third", 400, MINUTE, now));
+        residents.insert(3, Resident::new("third", weighing(400), MINUTE, now));
         assert_eq!(residents.new_limits(), [(&"m", 600), (&"m", 400), (&"third", 600)]);
         residents.retain(|resident| resident.model != "third");
         assert_eq!(residents.new_limits().len(), 2);

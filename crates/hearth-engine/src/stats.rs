@@ -97,7 +97,7 @@ pub(crate) struct WorkerInfo {
     pub(crate) state: WorkerState,
     pub(crate) progress: f32,
     pub(crate) pid: Option<u32>,
-    /// Learned at the last load, and kept when the worker goes.
+    /// Learned at the last load, also at one that failed for want of memory, and kept when the worker goes.
     pub(crate) facts: Option<Arc<ModelFacts>>,
     /// Bytes of caches that are kept, and that running sequences need.
     pub(crate) kept: u64,

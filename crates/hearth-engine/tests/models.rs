@@ -211,6 +211,17 @@ async fn nobody_waits_for_memory_for_more_than_two_minutes() {
 }
 
 #[tokio::test]
+async fn a_model_that_turns_out_to_need_more_is_tried_once_more() {
+    let setup = Setup::within(&[("a", 7_900), ("b", 8_000), ("c", 16_000)]);
+    setup.engine.offer(vec![setup.spec("a", 7_900), setup.spec("b", 1), setup.spec("c", 1)]);
+    assert_eq!((setup.say("a").await.as_str(), setup.say("b").await.as_str()), ("a", "b"));
+    assert_eq!((setup.loads().as_str(), setup.loaded().as_str()), ("abb", "b"), "the second time without the other");
+    let error = setup.engine.load("c", None).await.unwrap_err();
+    assert_eq!((error.kind, setup.loads().as_str()), (ErrorKind::ModelLoad, "abbc"));
+    assert_eq!(setup.loaded(), "b", "nobody goes for one that does not fit at all");
+}
+
+#[tokio::test]
 async fn the_first_model_to_load_tells_what_the_machine_has() {
     let setup = Setup::new(&[("a", 8_000), ("b", 8_000), ("c", 7_000)], EngineOptions::default());
     assert_eq!(join_all(["a", "b"].map(|id| setup.say(id))).await, ["a", "b"]);

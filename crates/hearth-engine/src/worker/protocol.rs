@@ -78,8 +78,8 @@ pub(crate) enum Command {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Report {
     Loaded(ModelFacts),
-    /// The worker's last words.
-    LoadFailed(Error),
+    /// The worker's last words, and what it has learned by then.
+    LoadFailed(Error, Option<Box<ModelFacts>>),
     /// What one step brought, at most one entry for each request.
     Step(Vec<Update>),
     /// Bytes of the weights that are read, of so many.
