@@ -8,6 +8,7 @@ use hf_hub::HFError;
 use reqwest::header::{HeaderMap, LINK};
 use reqwest::{Response, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::HubError;
 use crate::files::{Commit, FileName, RepoId, Revision};
@@ -18,6 +19,8 @@ use crate::retry::{Trouble, refused, retry, retry_after};
 const MAX_FILES: usize = 4096;
 /// No list of so many files is longer.
 const MAX_LIST: usize = 16 << 20;
+/// No `config.json` is longer.
+const MAX_CONFIG: usize = 1 << 20;
 /// 64 TB: more than any model, and sums of it stay far from overflowing.
 const MAX_FILE: u64 = 1 << 46;
 
@@ -73,6 +76,24 @@ impl Hub {
         }
         let files = select(repo, entries)?;
         Ok(Manifest { repo: repo.clone(), revision: revision.clone(), commit, files })
+    }
+
+    /// The `config.json` of a commit, as it is told, not checked against its hash: enough to reckon with.
+    ///
+    /// # Errors
+    /// When there is none, or the Hub refuses or does not answer.
+    pub async fn config(&self, manifest: &Manifest) -> Result<Value, HubError> {
+        self.check_online()?;
+        retry(self, || self.config_once(manifest)).await
+    }
+
+    async fn config_once(&self, manifest: &Manifest) -> Result<Value, Trouble> {
+        let (repo, name) = (&manifest.repo, "config.json");
+        let url = self.url([repo.owner(), repo.name(), "resolve", manifest.commit.as_str(), name]);
+        let response = timed(self.patience().stall, self.get(url).send()).await??;
+        let response = check(self, (repo, manifest.revision.as_str(), name), response)?;
+        let body = timed(self.patience().stall, read_at_most(response, MAX_CONFIG)).await??;
+        Ok(serde_json::from_slice(&body).map_err(|error| HubError::Answer(format!("{name} of {repo}: {error}")))?)
     }
 
     async fn commit(&self, repo: &RepoId, revision: &Revision) -> Result<Commit, Trouble> {
@@ -141,7 +162,7 @@ async fn read_at_most(response: Response, limit: usize) -> Result<Vec<u8>, Troub
     while let Some(piece) = stream.next().await {
         body.extend_from_slice(&piece?);
         if body.len() > limit {
-            return Err(HubError::Answer("its list of files does not end".into()).into());
+            return Err(HubError::Answer("it does not end".into()).into());
         }
     }
     Ok(body)

@@ -11,6 +11,7 @@ mod fields;
 mod guard;
 mod health;
 mod keep_alive;
+pub mod library;
 mod log;
 mod models;
 mod openai;

@@ -22,20 +22,18 @@ impl Store {
         Ok(sqlx::query_as("SELECT * FROM aliases ORDER BY name").fetch_all(&self.pool).await?)
     }
 
-    /// Lets a model answer to `name` too. Errors: the name is another model's.
-    pub async fn add_alias(&self, model: i64, name: &str) -> Result<()> {
-        let name = key(name);
+    /// Lets a model answer to these names besides its own, and to no others. Errors: a name is another model's; nothing
+    /// has changed then.
+    pub async fn set_aliases(&self, model: i64, names: &[String]) -> Result<()> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        refuse_taken(&mut transaction, &name, model).await?;
+        sqlx::query("DELETE FROM aliases WHERE model = ?").bind(model).execute(&mut *transaction).await?;
         let add = "INSERT INTO aliases (name, model) SELECT ?1, id FROM models WHERE id = ?2 AND api_name <> ?1 ON CONFLICT DO NOTHING";
-        sqlx::query(add).bind(name).bind(model).execute(&mut *transaction).await?;
+        for name in names.iter().map(|name| key(name)) {
+            refuse_taken(&mut transaction, &name, model).await?;
+            sqlx::query(add).bind(name).bind(model).execute(&mut *transaction).await?;
+        }
         transaction.commit().await?;
         Ok(())
-    }
-
-    /// Takes a further name from whatever model has it.
-    pub async fn remove_alias(&self, name: &str) -> Result<()> {
-        self.change(sqlx::query("DELETE FROM aliases WHERE name = ?").bind(key(name)), "alias of that name").await
     }
 }
 
@@ -48,30 +46,34 @@ impl FromRow<'_, SqliteRow> for Alias {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, testing};
+    use crate::testing;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
 
     #[tokio::test]
     async fn an_alias_is_kept_in_lower_case_and_once() {
         let (_home, store) = testing::store().await;
         let model = testing::add(&store, "One").await;
-        for name in ["GPT-4o", "gpt-4O", "Éclair", "one"] {
-            store.add_alias(model.id, name).await.unwrap();
-        }
+        store.set_aliases(model.id, &names(&["GPT-4o", "gpt-4O", "Éclair", "one"])).await.unwrap();
         let alias = |name: &str| Alias { name: name.to_owned(), model: model.id };
         assert_eq!(store.aliases().await.unwrap(), [alias("gpt-4o"), alias("éclair")]);
-        store.remove_alias("ÉCLAIR").await.unwrap();
+        store.set_aliases(model.id, &names(&["GPT-4O"])).await.unwrap();
         assert_eq!(store.aliases().await.unwrap(), [alias("gpt-4o")]);
-        assert!(matches!(store.remove_alias("éclair").await, Err(Error::Gone(_))));
     }
 
     #[tokio::test]
-    async fn a_name_that_is_taken_is_refused() {
+    async fn a_name_that_is_taken_is_refused_and_nothing_changed() {
         let (_home, store) = testing::store().await;
         let (one, two) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
-        store.add_alias(one.id, "first").await.unwrap();
+        store.set_aliases(one.id, &names(&["first"])).await.unwrap();
+        store.set_aliases(two.id, &names(&["second"])).await.unwrap();
         for name in ["one", "One", "FIRST"] {
-            let message = store.add_alias(two.id, name).await.unwrap_err().to_string();
+            let message = store.set_aliases(two.id, &names(&["other", name])).await.unwrap_err().to_string();
             assert!(message.contains("belongs to owner/One already"), "{message}");
         }
+        let aliases: Vec<_> = store.aliases().await.unwrap().into_iter().map(|alias| alias.name).collect();
+        assert_eq!(aliases, ["first", "second"]);
     }
 }

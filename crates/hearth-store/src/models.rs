@@ -187,7 +187,7 @@ mod tests {
     async fn of_models_with_one_name_the_later_ones_are_numbered() {
         let (_home, store) = testing::store().await;
         let one = store.add_model("a/Tiny", "Tiny", "tiny").await.unwrap();
-        store.add_alias(one.id, "tiny-2").await.unwrap();
+        store.set_aliases(one.id, &["tiny-2".to_owned()]).await.unwrap();
         let mut names = Vec::new();
         for source in ["b/Tiny", "c/Tiny", "b/Tiny"] {
             names.push(store.add_model(source, "Tiny", "tiny").await.unwrap().api_name);
@@ -199,7 +199,7 @@ mod tests {
     async fn a_name_of_ones_own_must_be_free() {
         let (_home, store) = testing::store().await;
         let (one, two) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
-        store.add_alias(two.id, "Deux").await.unwrap();
+        store.set_aliases(two.id, &["Deux".to_owned()]).await.unwrap();
         for name in ["TWO", "deux"] {
             let message = store.rename_model(one.id, name, name).await.unwrap_err().to_string();
             assert!(message.contains("belongs to owner/Two already"), "{message}");
@@ -246,7 +246,7 @@ mod tests {
     async fn what_is_forgotten_leaves_its_names_to_others() {
         let (_home, store) = testing::store().await;
         let model = testing::add(&store, "One").await;
-        store.add_alias(model.id, "first").await.unwrap();
+        store.set_aliases(model.id, &["first".to_owned()]).await.unwrap();
         store.forget_model(model.id).await.unwrap();
         assert_eq!(store.aliases().await.unwrap(), []);
         let other = store.add_model("other/One", "One", "one").await.unwrap();

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use progress::{FileProgress, Progress, State};
+pub use room::free;
 
 use crate::error::HubError;
 use crate::manifest::Manifest;

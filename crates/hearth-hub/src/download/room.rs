@@ -26,8 +26,11 @@ fn rest(cache: &RepoCache, manifest: &Manifest) -> u64 {
     manifest.files.iter().map(|file| file.size.saturating_sub(there(&file.digest))).sum()
 }
 
-/// Bytes that an ordinary user may still write.
-fn free(dir: &Path) -> std::io::Result<u64> {
+/// Bytes that an ordinary user may still write to the disk on which the folder `dir` is.
+///
+/// # Errors
+/// When there is no such folder.
+pub fn free(dir: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
     Rule { name: "hearth-store", may_use: &[], must_not_use: &[SERVER, CLIENT, MLX, TAURI] },
     Rule {
         name: "hearth-server",
-        may_use: &["hearth-core", "hearth-engine", "hearth-hub", "hearth-store"],
+        may_use: &["hearth-core", "hearth-engine", "hearth-hub", "hearth-store", "hearth-test-hub"],
         must_not_use: &[CLIENT_ONLY, MLX, SQL, TAURI],
     },
     Rule {
