@@ -8,6 +8,7 @@ use futures_util::{Stream, stream};
 use hearth_core::Result;
 use hearth_core::chat::{ChatRequest, Message};
 use hearth_core::model::{KeepAlive, ModelFacts};
+use tokio::sync::watch;
 
 use crate::model::Model;
 use crate::models::Models;
@@ -157,6 +158,11 @@ impl Engine {
     /// The models on offer, their workers and the load on them, the default one first. Wakes nothing.
     pub fn status(&self) -> Vec<Status> {
         self.offered().iter().map(|model| self.shared.models.status(model)).collect()
+    }
+
+    /// Says when [`Engine::status`] has changed in what matters: a worker's state, whether a model is in use, what is on offer.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.shared.models.pulse.listen()
     }
 
     /// Ends all workers in order, in a few seconds at most. Requests that still run end with `ShuttingDown`, and so do

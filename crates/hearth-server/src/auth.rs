@@ -8,7 +8,7 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::{error::ApiError, state::AppState};
+use crate::{admin, error::ApiError, state::AppState};
 
 /// Paths that answer to anybody, so that a monitor needs no key.
 const EXEMPT: [&str; 2] = ["/health", "/healthz"];
@@ -21,6 +21,8 @@ pub(crate) async fn require_key(
 ) -> Result<Response, ApiError> {
     if let Some(key) = &state.options.api_key
         && !EXEMPT.contains(&request.uri().path())
+        // It has a key of its own, which this one is not.
+        && !admin::is_below(request.uri().path())
     {
         check(request.headers(), key)?;
     }
@@ -38,7 +40,7 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), ApiError> {
     if right { Ok(()) } else { Err(refused("The API key is not valid.")) }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
 }

@@ -4,8 +4,8 @@
 //! - A request that may change something must not come from another site's page: browsers tell by `Origin` and
 //!   `Sec-Fetch-Site`, and cannot send `application/json` to another site without asking first (a CORS preflight).
 //!
-//! Origins on the operator's list may call, preflight included, and read the answers. All of it is decided before the
-//! body is read.
+//! Origins on the operator's list may call, preflight included, and read the answers; but not the management API, where no
+//! page of another site may as much as ask. All of it is decided before the body is read.
 
 use std::net::SocketAddr;
 
@@ -17,6 +17,7 @@ use axum::{
 };
 
 use crate::{
+    admin,
     error::ApiError,
     state::{AppState, ServerOptions},
 };
@@ -25,9 +26,14 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalAddr(pub(crate) SocketAddr);
 
+/// The client's address on that connection: an extension too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddr(pub(crate) SocketAddr);
+
 /// Middleware: refuses what no client of ours sends, and answers preflights.
 pub(crate) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let listed = listed_origin(request.headers(), &state.options.cors_origins);
+    let origins = if admin::is_below(request.uri().path()) { &[][..] } else { &state.options.cors_origins };
+    let listed = listed_origin(request.headers(), origins);
     let response = match check(&request, &state.options, listed.is_some()) {
         Err(error) => error.into_response(),
         Ok(()) if listed.is_some() && is_preflight(&request) => preflight(request.headers()),
@@ -44,7 +50,7 @@ fn listed_origin(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue>
 
 fn check(request: &Request, options: &ServerOptions, listed: bool) -> Result<(), ApiError> {
     let host = host(request, options)?;
-    let harmless = request.method().is_safe() && !is_preflight(request);
+    let harmless = request.method().is_safe() && !is_preflight(request) && !admin::is_below(request.uri().path());
     if !harmless && !listed {
         own_page(request.headers(), host)?;
     }
@@ -118,7 +124,7 @@ fn own_page(headers: &HeaderMap, host: &str) -> Result<(), ApiError> {
 }
 
 fn json_body(request: &Request) -> Result<(), ApiError> {
-    if request.method() != Method::POST {
+    if ![Method::POST, Method::PATCH].contains(request.method()) {
         return Ok(());
     }
     let given = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());

@@ -1,9 +1,10 @@
 //! HTTP and every wire format. All routes are on this page.
 //!
 //! A request passes, from outside in: `log` (one line each), `error::shape` (errors get their protocol's form), `guard`
-//! (pages of other sites stay out), `auth` (the API key), and then its handler. [`serve`] is the accept loop below it
-//! all.
+//! (pages of other sites stay out), `auth` (the API key), and then its handler; below `/admin/v1` `admin::guard` takes the
+//! place of `auth`. [`serve`] is the accept loop below it all.
 
+pub mod admin;
 mod auth;
 mod body;
 mod error;
@@ -42,6 +43,10 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     if state.options.protocols.contains(Protocol::OpenAi) {
         router = router.merge(openai_routes()).nest("/v1", openai_routes());
     }
+    if state.options.admin.is_some() {
+        let guarded = admin_routes().layer(middleware::from_fn_with_state(state.clone(), admin::guard::require_token));
+        router = router.nest(admin::PATH, guarded);
+    }
     router
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
@@ -71,4 +76,22 @@ fn openai_routes() -> Router<AppState> {
         .route("/models", get(openai::models::list))
         .route("/models/{*id}", get(openai::models::retrieve))
         .route("/chat/completions", post(openai::chat::complete))
+}
+
+fn admin_routes() -> Router<AppState> {
+    use admin::{downloads, events, models, offer, settings, status};
+    Router::new()
+        .route("/catalog", get(offer::catalog))
+        .route("/search", get(offer::search))
+        .route("/fit", get(offer::fit))
+        .route("/models", get(models::list))
+        .route("/models/{*name}", get(models::retrieve).patch(models::change).delete(models::remove))
+        .route("/downloads", get(downloads::list).post(downloads::create))
+        .route("/downloads/{id}", get(downloads::retrieve).delete(downloads::cancel))
+        .route("/downloads/{id}/pause", post(downloads::pause))
+        .route("/downloads/{id}/resume", post(downloads::resume))
+        .route("/events", get(events::stream))
+        .route("/settings", get(settings::retrieve).patch(settings::change))
+        .route("/status", get(status::status))
+        .route("/logs", get(status::logs))
 }

@@ -102,7 +102,7 @@ pub(crate) struct List {
 
 /// A model and its worker.
 #[derive(Serialize)]
-struct Card {
+pub(crate) struct Card {
     id: String,
     state: &'static str,
     /// Of a load, from 0 to 1.
@@ -125,6 +125,12 @@ struct Memory {
     /// Caches of answers that have ended, and of those that run.
     kept: u64,
     running: u64,
+}
+
+impl Card {
+    pub(crate) fn is_loading(&self) -> bool {
+        self.progress.is_some()
+    }
 }
 
 impl From<Status> for Card {

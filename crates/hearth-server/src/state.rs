@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use hearth_engine::Engine;
 
+use crate::admin::Admin;
+
 /// The engine and the options: cheap to clone, as axum wants its state.
 #[derive(Clone)]
 pub(crate) struct AppState {
@@ -12,7 +14,7 @@ pub(crate) struct AppState {
 }
 
 /// How the routes behave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// The wire formats to serve.
     pub protocols: Protocols,
@@ -29,6 +31,8 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// A stream that is silent for so long gets a comment, so that nobody in between takes it for dead.
     pub keep_alive: Duration,
+    /// What the management API serves, where there is one.
+    pub admin: Option<Admin>,
 }
 
 impl Default for ServerOptions {
@@ -41,6 +45,7 @@ impl Default for ServerOptions {
             max_body: 32 << 20,
             body_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(5),
+            admin: None,
         }
     }
 }

@@ -55,9 +55,11 @@ impl Job {
 
     /// Downloads, from the queue to the end.
     async fn work(&mut self) {
-        self.note(|download| (download.state, download.reason) = (State::Queued, None)).await;
+        // In line before anything else, so that those who asked first come first.
+        let turn = self.library.inner.downloads.slots.clone().acquire_owned();
+        let queued = self.note(|download| (download.state, download.reason) = (State::Queued, None));
         // It is never closed.
-        let Ok(_turn) = self.library.inner.downloads.slots.clone().acquire_owned().await else { return };
+        let (Ok(_turn), ()) = tokio::join!(turn, queued) else { return };
         self.note(|download| download.state = State::Checking).await;
         match self.begin().await {
             Ok(()) => self.follow().await,

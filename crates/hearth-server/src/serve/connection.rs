@@ -17,7 +17,7 @@ use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tower::ServiceExt;
 
 use super::{ServeOptions, stalled::Impatient};
-use crate::guard::LocalAddr;
+use crate::guard::{LocalAddr, PeerAddr};
 
 /// Bytes that are held of a request, or of an answer that is not read.
 const BUFFER: usize = 64 << 10;
@@ -33,7 +33,7 @@ pub(super) async fn drive(
     options: ServeOptions,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Ok(local) = stream.local_addr() else { return };
+    let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return };
     // A token is small and must not wait for the one after it. Where the system refuses, tokens come in clumps.
     let _ = stream.set_nodelay(true);
     let asked = Arc::new(AtomicBool::new(false));
@@ -41,7 +41,7 @@ pub(super) async fn drive(
         let asked = Arc::clone(&asked);
         move |request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
-            answer(router.clone(), request, LocalAddr(local))
+            answer(router.clone(), request, (LocalAddr(local), PeerAddr(peer)))
         }
     });
     let io = TokioIo::new(Impatient::new(stream, options.stalled));
@@ -68,8 +68,13 @@ pub(super) async fn drive(
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>, local: LocalAddr) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    (local, peer): (LocalAddr, PeerAddr),
+) -> Result<Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(local);
+    request.extensions_mut().insert(peer);
     router.oneshot(request).await
 }

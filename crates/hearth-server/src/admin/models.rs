@@ -1,0 +1,155 @@
+//! `/admin/v1/models`: what is installed, and what becomes of it.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
+};
+use hearth_core::{Error, ErrorKind};
+use hearth_engine::{Status, WorkerState};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Admin;
+use crate::{body::WholeBody, error::ApiError, library::Model, models::Card, state::AppState};
+
+/// No change has more bytes.
+const MAX_BODY: usize = 1 << 20;
+
+const CHANGES: [&str; 4] = ["name", "pinned", "settings", "aliases"];
+
+/// A model, with what the engine says of it where it is loaded.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    #[serde(flatten)]
+    model: Model,
+    loaded: Option<Card>,
+}
+
+/// `list`.
+#[derive(Serialize)]
+pub(crate) struct List {
+    models: Vec<Shown>,
+}
+
+/// `remove`.
+#[derive(Serialize)]
+pub(crate) struct Removed {
+    id: String,
+    freed_bytes: u64,
+}
+
+/// How a model is to be removed.
+#[derive(Deserialize)]
+pub(crate) struct How {
+    /// Whether answers that are under way end with an error.
+    #[serde(default)]
+    force: bool,
+}
+
+type Name = Result<Path<String>, PathRejection>;
+
+/// All models, the default one first.
+pub(crate) async fn list(State(state): State<AppState>, admin: Admin) -> Result<Json<List>, ApiError> {
+    let models = admin.library().models().await?;
+    Ok(Json(List { models: models.into_iter().map(|model| shown(&state, model)).collect() }))
+}
+
+/// The model that a name means; it may have slashes in it.
+pub(crate) async fn retrieve(
+    State(state): State<AppState>,
+    admin: Admin,
+    name: Name,
+) -> Result<Json<Shown>, ApiError> {
+    Ok(Json(shown(&state, admin.library().model(&read(name)?).await?)))
+}
+
+/// Renames it, pins it, sets it up. What is not named stays.
+pub(crate) async fn change(
+    State(state): State<AppState>,
+    admin: Admin,
+    name: Name,
+    WholeBody(body): WholeBody,
+) -> Result<Json<Shown>, ApiError> {
+    let changes = object(&body)?;
+    if let Some(unknown) = changes.keys().find(|key| !CHANGES.contains(&key.as_str())) {
+        let known = CHANGES.join(", ");
+        return Err(Error::invalid(unknown, format!("There is no field {unknown:?}; there are {known}.")).into());
+    }
+    let library = admin.library();
+    let model = library.model(&read(name)?).await?;
+    let new_name: Option<String> = field(&changes, "name", "a string")?;
+    let pinned: Option<bool> = field(&changes, "pinned", "true or false")?;
+    let aliases: Option<Vec<String>> = field(&changes, "aliases", "a list of strings")?;
+    let settings: Option<Map<String, Value>> = field(&changes, "settings", "an object")?;
+    // By a name that no change takes away.
+    let mut id = model.id;
+    if let Some(settings) = settings {
+        library.set_up(&id, &settings).await?;
+    }
+    if let Some(new_name) = new_name {
+        id = library.rename(&id, &new_name).await?.id;
+    }
+    if let Some(aliases) = aliases {
+        library.alias(&id, &aliases).await?;
+    }
+    if let Some(pinned) = pinned {
+        library.pin(&id, pinned).await?;
+    }
+    admin.offer(&state.engine).await?;
+    Ok(Json(shown(&state, library.model(&id).await?)))
+}
+
+/// Unloads it, removes its files, and says how many bytes are free for it.
+pub(crate) async fn remove(
+    State(state): State<AppState>,
+    admin: Admin,
+    name: Name,
+    how: Result<Query<How>, QueryRejection>,
+) -> Result<Json<Removed>, ApiError> {
+    let model = admin.library().model(&read(name)?).await?;
+    admin.library().check_removable(&model)?;
+    match state.engine.unload(&model.id, query(how)?.force).await {
+        // It cannot be used, so nobody does.
+        Err(Error { kind: ErrorKind::ModelNotFound, .. }) | Ok(()) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (removed, freed_bytes) = admin.library().remove(&model.id).await?;
+    admin.offer(&state.engine).await?;
+    Ok(Json(Removed { id: removed.id, freed_bytes }))
+}
+
+fn shown(state: &AppState, model: Model) -> Shown {
+    let is_loaded = |status: &Status| status.card.id == model.id && status.worker != WorkerState::Stopped;
+    let loaded = state.engine.status().into_iter().find(is_loaded).map(Card::from);
+    Shown { model, loaded }
+}
+
+fn read(name: Name) -> Result<String, ApiError> {
+    name.map(|Path(name)| name).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
+}
+
+/// What a query says, or why it cannot be read.
+pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    query.map(|Query(query)| query).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
+}
+
+/// A body that is a JSON object.
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
+    if body.len() > MAX_BODY {
+        return Err(invalid(format!("The body has {} bytes, and {MAX_BODY} is the limit.", body.len())).into());
+    }
+    Ok(serde_json::from_slice(body).map_err(|error| invalid(format!("The body must be a JSON object: {error}.")))?)
+}
+
+/// A field of a body; `None` where it is missing or null.
+pub(super) fn field<T: serde::de::DeserializeOwned>(
+    fields: &Map<String, Value>,
+    name: &str,
+    expected: &str,
+) -> Result<Option<T>, ApiError> {
+    let read = |value: &Value| {
+        serde_json::from_value(value.clone()).map_err(|_| Error::invalid(name, format!("{name} must be {expected}.")))
+    };
+    Ok(fields.get(name).filter(|value| !value.is_null()).map(read).transpose()?)
+}
