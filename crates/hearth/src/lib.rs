@@ -8,15 +8,17 @@ mod cache_dir;
 pub mod cli;
 mod disk;
 mod ember;
+pub mod library;
 mod limits;
 pub mod logging;
 pub mod model;
 mod paths;
 pub mod port;
+mod server_file;
 pub mod settings;
 mod supervisor;
 mod verdicts;
 mod verify;
 
 pub use settings::Settings;
-pub use supervisor::{Ready, engine, serve};
+pub use supervisor::{Ready, Stage, engine, serve};

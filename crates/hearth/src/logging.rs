@@ -3,10 +3,14 @@
 //! Logs hold names, counts and times, never what a client or a model wrote.
 
 use std::io::{self, IsTerminal};
+use std::sync::LazyLock;
 
 use clap::ValueEnum;
+use hearth_server::admin::LogTail;
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
@@ -41,12 +45,19 @@ pub fn check_level(level: &str) -> Result<(), String> {
 /// Starts logging for this process. A second call changes nothing, so that tests and embedders may have their own.
 pub fn init(logging: &Logging) {
     let filter = EnvFilter::try_new(&logging.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = match logging.format {
-        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match logging.format {
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    drop(started);
+    let kept = fmt::layer().with_ansi(false).with_target(false).with_writer(tail);
+    drop(registry().with(filter).with(lines).with(kept).try_init());
+}
+
+/// The last lines that were logged.
+pub(crate) fn tail() -> LogTail {
+    static TAIL: LazyLock<LogTail> = LazyLock::new(LogTail::default);
+    TAIL.clone()
 }
 
 /// Starts logging for a worker: its server adds the time, and hands its lines on.

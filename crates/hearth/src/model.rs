@@ -10,23 +10,6 @@ use hearth_hub::names;
 use crate::ember;
 use crate::paths::{self, process_env};
 
-/// Finds several models, as [`find`] finds one. Two that clients could not tell apart are an error.
-pub fn find_all(names: &[String]) -> Result<Vec<ModelSpec>> {
-    let mut specs: Vec<ModelSpec> = Vec::new();
-    for name in names {
-        let spec = find(name)?;
-        if let Some(twin) = specs.iter().find(|twin| twin.id == spec.id) {
-            bail!(
-                "clients would call both {} and {name} `{}`: serve one of them, or rename a folder",
-                twin.source,
-                spec.id
-            );
-        }
-        specs.push(spec);
-    }
-    Ok(specs)
-}
-
 /// Finds a model by folder, by Hugging Face id among what is on this machine already, or by the name `ember`.
 pub fn find(name: &str) -> Result<ModelSpec> {
     find_in(name, process_env)
@@ -114,20 +97,6 @@ mod tests {
         // Tests run in the crate's folder.
         assert_eq!(display("."), "hearth");
         assert_eq!(display("mlx-community/Tiny-4bit"), "mlx-community/Tiny-4bit");
-    }
-
-    #[test]
-    fn two_models_of_one_name_are_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let folders = ["a/Tiny", "b/tiny", "b/other"].map(|name| home.path().join(name));
-        folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
-        let names = folders.map(|folder| folder.to_str().unwrap().to_owned());
-        assert_eq!(
-            find_all(&names[1..]).unwrap().iter().map(|spec| spec.id.as_str()).collect::<Vec<_>>(),
-            ["tiny", "other"]
-        );
-        let message = find_all(&names).unwrap_err().to_string();
-        assert!(message.contains(&names[0]) && message.contains(&names[1]) && message.contains("`tiny`"), "{message}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn spec_of(model: &Model) -> ModelSpec {
             sampling: SamplingOverrides {
                 temperature: settings.temperature,
                 top_p: settings.top_p,
-                top_k: settings.top_k.and_then(|top_k| top_k.try_into().ok()),
+                top_k: settings.top_k,
                 min_p: settings.min_p,
                 repetition_penalty: settings.repetition_penalty,
                 ..SamplingOverrides::default()

@@ -146,6 +146,11 @@ impl Library {
         self.inner.options.hub.cache_dir.clone()
     }
 
+    /// Bytes that a process may hold on this machine; 0: not known.
+    pub fn memory_limit(&self) -> u64 {
+        self.inner.options.machine.limit
+    }
+
     fn tell(&self, event: Event) {
         // Nobody need listen.
         let _ = self.inner.events.send(event);

@@ -109,7 +109,11 @@ impl Library {
     /// The source of the model that is used where none is named.
     async fn default_source(&self) -> Result<String> {
         let chosen = self.settings().await?.default_model;
-        let chosen = chosen.filter(|source| lock(&self.inner.found).iter().any(|one| one.installed.source == *source));
+        let is_ready = |source: &String| {
+            let mut found = lock(&self.inner.found).clone().into_iter();
+            found.any(|one| one.installed.source == *source && one.installed.state == State::Ready)
+        };
+        let chosen = chosen.filter(is_ready);
         Ok(chosen.unwrap_or_else(|| self.inner.options.builtin.source.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! The whole HTTP surface, over real sockets on loopback, with a runner that needs no model.
 
+mod admin;
 mod auth;
 mod bodies;
 mod chat;

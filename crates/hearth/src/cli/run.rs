@@ -15,7 +15,7 @@ use hearth_engine::{CacheOptions, ChatStream, Engine, EngineOptions};
 
 use super::fail;
 use crate::logging::{self, LogFormat};
-use crate::{settings, supervisor};
+use crate::{model, settings, supervisor};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -90,7 +90,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         cache: CacheOptions { memory: Some(0), ..CacheOptions::default() },
         ..EngineOptions::default()
     };
-    let engine = supervisor::engine(std::slice::from_ref(&arguments.model), options, &logging.level)?;
+    let engine = supervisor::engine(vec![model::find(&arguments.model)?], options, &logging.level)?;
     let model = arguments.model.clone();
     let request = request(arguments)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the threads of the program")?;

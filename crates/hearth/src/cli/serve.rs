@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use super::fail;
 use crate::settings::{self, Options, Settings};
-use crate::supervisor::{self, Ready};
-use crate::{limits, logging, model, port};
+use crate::supervisor::{self, Ready, Stage};
+use crate::{limits, logging, port};
 
 const AFTER_HELP: &str = "\
 Every option can also be set as a variable of the environment (--max-tokens as HEARTH_MAX_TOKENS)
@@ -32,8 +32,8 @@ const EXIT_PORT_TAKEN: u8 = 2;
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Models to serve: folders, Hugging Face ids that are on this machine, or ember. The first is the default, and loaded
-    /// at once; the others when they are asked for [default: ember]
+    /// Models to serve first: folders, or names of models that are on this machine. The first is the default, and loaded at
+    /// once; all others on this machine when they are asked for [default: the one chosen in the settings, else ember]
     #[arg(value_name = "MODEL")]
     names: Vec<String>,
 
@@ -72,9 +72,12 @@ fn serve(settings: Settings) -> Result<()> {
     runtime.block_on(async {
         let shutdown = stop_signal()?;
         let listener = port::bind(&settings.host, settings.port).await?;
-        say(&format!("Loading model: {}\n", model::display(&settings.models[0])));
         warn_of_strangers(&settings);
-        supervisor::serve(&settings, listener, shutdown, |ready| say(&banner(ready))).await
+        let tell = |stage: Stage<'_>| match stage {
+            Stage::Loading(model) => say(&format!("Loading model: {model}\n")),
+            Stage::Ready(ready) => say(&banner(ready)),
+        };
+        supervisor::serve(&settings, listener, shutdown, tell).await
     })
 }
 

@@ -14,7 +14,6 @@ use anyhow::{Result, bail};
 use hearth_engine::EngineOptions;
 use hearth_server::Protocols;
 
-use crate::ember;
 use crate::logging::{self, Logging};
 
 pub use options::Options;
@@ -23,7 +22,7 @@ pub use units::{Idle, KvBits, Size, Span};
 /// Everything that a server needs to know before it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Folders, Hugging Face ids, or `ember`; at least one, the default first.
+    /// Names of models, folders, Hugging Face ids, or `ember`: the default first. None: the library's default.
     pub models: Vec<String>,
     /// Address to listen on.
     pub host: String,
@@ -50,7 +49,7 @@ impl TryFrom<Options> for Settings {
         let (cache, sessions) = cache::of(&options)?;
         let allowed_hosts = allowed_hosts(options.allowed_host, options.host.as_deref());
         let settings = Self {
-            models: vec![options.model.unwrap_or_else(|| ember::NAME.to_owned())],
+            models: options.model.into_iter().collect(),
             host: options.host.unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: options.port.unwrap_or(8080),
             protocols: protocols(options.protocols)?,
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn silence_gives_the_defaults() {
         let settings = settings(|_| {}).unwrap();
-        assert_eq!((settings.models[0].as_str(), settings.host.as_str(), settings.port), ("ember", "127.0.0.1", 8080));
+        assert_eq!((settings.models.len(), settings.host.as_str(), settings.port), (0, "127.0.0.1", 8080));
         assert_eq!(settings.protocols, Protocols::default());
         assert_eq!(settings.logging.level, "info");
     }
