@@ -103,6 +103,12 @@ impl Download {
         let _ = progress.wait_for(|progress| progress.state.is_final()).await;
         progress.borrow().clone()
     }
+
+    /// Waits for its task's end, and says whether that was a panic; where it was not, it has said all in its progress, or
+    /// the runtime ends.
+    pub async fn panicked(&mut self) -> bool {
+        (&mut self.task).await.is_err_and(|error| error.is_panic())
+    }
 }
 
 impl Drop for Download {

@@ -1,7 +1,10 @@
 //! The task of one download: it waits for its turn, follows the transfer, and does what is wished meanwhile. Paused is a
 //! transfer that was dropped: what has come is on disk, and the next one begins with it, as after a crash.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
 use hearth_hub::{
     download::{Download as Transfer, State},
@@ -91,9 +94,20 @@ impl Job {
                 return;
             }
             if progress.changed().await.is_err() {
-                return self.end(State::Failed, Some("it stopped by a fault of Hearth's own; the log says more".into())).await;
+                return self.broken_off().await;
             }
         }
+    }
+
+    /// The transfer is gone without a last word.
+    async fn broken_off(&mut self) {
+        let Some(transfer) = &mut self.transfer else { return };
+        if !transfer.panicked().await {
+            // The program ends: it goes on with the next one.
+            pending::<()>().await;
+        }
+        let reason = "it stopped by a fault of Hearth's own; the log says more";
+        self.end(State::Failed, Some(reason.to_owned())).await;
     }
 
     /// Removes what has come.
