@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod admin;
 mod bad_input;
 mod cache_command;
 mod caches;
