@@ -1,7 +1,7 @@
 //! One server from its listener to its end: the engine, the routes before it, and the order in which they stop.
 
 use std::ffi::OsString;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use crate::paths::{self, process_env};
 use crate::server_file::{self, ServerFile};
 use crate::settings::Settings;
-use crate::{library, logging, model, port};
+use crate::{ember, library, logging, model, port};
 
 /// How long requests may run on after the server was told to stop; then they are told so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ pub struct Ready {
 
 /// Serves `settings.models`, and all others on this machine, on `listener` until `shutdown`. The first is loaded, and the
 /// others when they are asked for. Requests are taken from then on: those that need the first wait for it. Where it was
-/// named, and cannot be loaded, that ends it all.
+/// named, or is Ember, and cannot be loaded, that ends it all.
 pub async fn serve(
     settings: &Settings,
     listener: TcpListener,
@@ -59,34 +59,24 @@ pub async fn serve(
 ) -> Result<()> {
     let base_url = port::base_url(listener.local_addr().context("the listener has no address")?);
     tracing::info!("listening on {base_url}");
-    let data = paths::data_dir(process_env)?;
-    let library = library::open(&settings.models).await?;
-    match timeout(FIRST_SCAN, library.scan()).await {
-        Ok(scanned) => scanned?,
-        Err(_) => tracing::warn!("looking for models takes long: those that are not found yet come later"),
-    }
-    let token = server_file::token().context("the system gives no random numbers")?;
-    let admin = Admin::new(AdminOptions {
-        named: named(&library, &settings.models).await?,
-        memory_limit: settings.engine.cache.limit.unwrap_or_else(|| library.memory_limit()),
-        library,
-        token: token.clone(),
-        url: base_url.clone(),
-        logs: logging::tail(),
-    });
-    let specs = admin.specs().await?;
-    let default = specs.first().map_or(String::new(), |spec| spec.id.clone());
+    let library = library(&settings.models).await?;
+    let named = named(library.as_ref(), &settings.models).await?;
+    let managed = library.map(|library| Managed::new(settings, library, named.clone(), &base_url)).transpose()?;
+    let specs = match &managed {
+        Some(managed) => managed.admin.specs().await?,
+        None => named,
+    };
+    let first = First::of(settings, &specs);
     let ready = Ready {
-        model: if settings.models.is_empty() { default.clone() } else { model::display_all(&settings.models) },
+        model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
         protocols: settings.protocols.clone(),
         base_url,
         authenticated: settings.api_key.is_some(),
     };
-    tell(Stage::Loading(&settings.models.first().map_or(default, |name| model::display(name))));
+    tell(Stage::Loading(&model::display(&first.name)));
     let engine = engine(specs, settings.engine.clone(), &settings.logging.level)?;
+    let admin = managed.as_ref().map(|managed| managed.admin.clone());
     let router = hearth_server::router(engine.clone(), server_options(settings, admin.clone()));
-    let _file = ServerFile::write(&data, &ready.base_url, &token)
-        .with_context(|| format!("cannot write server.json into {} (HEARTH_HOME)", data.display()))?;
     let (stop, mut stopped) = watch::channel(false);
     let stopping = async move {
         // A sender that is gone means the same.
@@ -96,15 +86,19 @@ pub async fn serve(
         tokio::spawn(async move { hearth_server::serve(listener, router, &ServeOptions::default(), stopping).await });
 
     let outcome = tokio::select! {
-        outcome = run(&engine, settings.models.first(), shutdown, || tell(Stage::Ready(&ready))) => outcome,
-        () = admin.run(&engine) => Ok(()),
+        outcome = run(&engine, &first, shutdown, || tell(Stage::Ready(&ready))) => outcome,
+        () = manage(admin.as_ref(), &engine) => Ok(()),
         ended = &mut server => return Ok(ended??),
     };
     stop.send_replace(true);
-    admin.close();
+    if let Some(admin) = &admin {
+        admin.close();
+    }
     let ended = timeout(GRACE, &mut server).await;
     engine.shutdown().await;
-    admin.count_uses(&engine).await;
+    if let Some(admin) = &admin {
+        admin.count_uses(&engine).await;
+    }
     match ended {
         Ok(ended) => ended??,
         Err(_) => server.await??,
@@ -112,11 +106,31 @@ pub async fn serve(
     outcome
 }
 
+/// The library, looked through once. Where there is no place for data, models that were named are served without it.
+async fn library(names: &[String]) -> Result<Option<Library>> {
+    let library = match library::open(names).await {
+        Ok(library) => library,
+        Err(error) if !names.is_empty() => {
+            tracing::warn!("only the models that were named are served, and not managed: {error:#}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    match timeout(FIRST_SCAN, library.scan()).await {
+        Ok(scanned) => scanned?,
+        Err(_) => tracing::warn!("looking for models takes long: those that are not found yet come later"),
+    }
+    Ok(Some(library))
+}
+
 /// The models that were named, by a folder or by what the library calls them.
-async fn named(library: &Library, names: &[String]) -> Result<Vec<ModelSpec>> {
+async fn named(library: Option<&Library>, names: &[String]) -> Result<Vec<ModelSpec>> {
     let mut specs = Vec::new();
     for name in names {
-        let known = if Path::new(name).is_dir() { None } else { library.model(name).await.ok() };
+        let known = match library {
+            Some(library) if !Path::new(name).is_dir() => library.model(name).await.ok(),
+            _ => None,
+        };
         specs.push(match known {
             Some(model) => ModelSpec { id: model.id, source: model.source, dir: model.dir, ..ModelSpec::default() },
             None => model::find(name)?,
@@ -125,10 +139,54 @@ async fn named(library: &Library, names: &[String]) -> Result<Vec<ModelSpec>> {
     Ok(specs)
 }
 
-/// Loads the first model, then waits for the end; the end may come first. A model that nobody has named is worth a warning.
+/// What makes a server manageable.
+struct Managed {
+    admin: Admin,
+    _file: ServerFile,
+}
+
+impl Managed {
+    fn new(settings: &Settings, library: Library, named: Vec<ModelSpec>, url: &str) -> Result<Self> {
+        let data = paths::data_dir(process_env)?;
+        let token = server_file::token().context("the system gives no random numbers")?;
+        let file = ServerFile::write(&data, url, &token)
+            .with_context(|| format!("cannot write server.json into {} (HEARTH_HOME)", data.display()))?;
+        let memory_limit = settings.engine.cache.limit.unwrap_or_else(|| library.memory_limit());
+        let (url, logs) = (url.to_owned(), logging::tail());
+        let admin = Admin::new(AdminOptions { library, named, token, url, logs, memory_limit });
+        Ok(Self { admin, _file: file })
+    }
+}
+
+async fn manage(admin: Option<&Admin>, engine: &Engine) {
+    match admin {
+        Some(admin) => admin.run(engine).await,
+        None => pending().await,
+    }
+}
+
+/// The model that is loaded at the start.
+struct First {
+    name: String,
+    /// Whether the server is of no use without it: it was named, or it is the built-in one. One that was chosen in the
+    /// settings may be too large by now; then another is chosen there.
+    needed: bool,
+}
+
+impl First {
+    fn of(settings: &Settings, specs: &[ModelSpec]) -> Self {
+        match (settings.models.first(), specs.first()) {
+            (Some(name), _) => Self { name: name.clone(), needed: true },
+            (None, Some(spec)) => Self { name: spec.id.clone(), needed: spec.source == ember::NAME },
+            (None, None) => Self { name: String::new(), needed: true },
+        }
+    }
+}
+
+/// Loads the first model, then waits for the end; the end may come first.
 async fn run(
     engine: &Engine,
-    named: Option<&String>,
+    first: &First,
     shutdown: impl Future<Output = ()>,
     on_ready: impl FnOnce(),
 ) -> Result<()> {
@@ -137,10 +195,10 @@ async fn run(
         () = &mut shutdown => return Ok(()),
         loaded = engine.load("", None) => loaded,
     };
-    match (loaded, named) {
-        (Err(error), Some(name)) => return Err(error).with_context(|| format!("cannot load {name}")),
-        (Err(error), None) => tracing::warn!("the default model cannot be loaded: {error}"),
-        (Ok(_), _) => {}
+    match loaded.with_context(|| format!("cannot load {}", first.name)) {
+        Err(error) if first.needed => return Err(error),
+        Err(error) => tracing::warn!("{error:#}"),
+        Ok(_) => {}
     }
     on_ready();
     shutdown.await;
@@ -154,13 +212,13 @@ pub fn engine(models: Vec<ModelSpec>, options: EngineOptions, log_level: &str) -
     Ok(Engine::new(models, Placement::Process { executable, args }, options))
 }
 
-fn server_options(settings: &Settings, admin: Admin) -> ServerOptions {
+fn server_options(settings: &Settings, admin: Option<Admin>) -> ServerOptions {
     ServerOptions {
         protocols: settings.protocols.clone(),
         api_key: settings.api_key.clone(),
         cors_origins: settings.cors_origins.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
-        admin: Some(admin),
+        admin,
         ..ServerOptions::default()
     }
 }

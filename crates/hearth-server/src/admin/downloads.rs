@@ -37,10 +37,7 @@ pub(crate) async fn retrieve(admin: Admin, id: Id) -> Result<Json<Download>, Api
 }
 
 /// Begins one, or joins the one that is under way.
-pub(crate) async fn create(
-    admin: Admin,
-    WholeBody(body): WholeBody,
-) -> Result<(StatusCode, Json<Download>), ApiError> {
+pub(crate) async fn create(admin: Admin, WholeBody(body): WholeBody) -> Result<(StatusCode, Json<Download>), ApiError> {
     let fields = object(&body)?;
     let repo: Option<String> = field(&fields, "repo", "a repository's id, owner/name")?;
     let repo = repo.ok_or_else(|| Error::invalid("repo", "repo is missing: say which repository, owner/name."))?;

@@ -28,6 +28,7 @@ pub(crate) async fn require_token(
     if bearer(request.headers()).is_some_and(|given| bool::from(given.ct_eq(token))) {
         return Ok(next.run(request).await);
     }
-    let message = "The management API needs the token in server.json, in Hearth's data folder: \"Authorization: Bearer TOKEN\".";
+    let message =
+        "The management API needs the token in server.json, in Hearth's data folder: \"Authorization: Bearer TOKEN\".";
     Err(ApiError::new(StatusCode::UNAUTHORIZED, message).code("invalid_token"))
 }

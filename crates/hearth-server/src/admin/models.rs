@@ -55,11 +55,7 @@ pub(crate) async fn list(State(state): State<AppState>, admin: Admin) -> Result<
 }
 
 /// The model that a name means; it may have slashes in it.
-pub(crate) async fn retrieve(
-    State(state): State<AppState>,
-    admin: Admin,
-    name: Name,
-) -> Result<Json<Shown>, ApiError> {
+pub(crate) async fn retrieve(State(state): State<AppState>, admin: Admin, name: Name) -> Result<Json<Shown>, ApiError> {
     Ok(Json(shown(&state, admin.library().model(&read(name)?).await?)))
 }
 

@@ -68,10 +68,7 @@ pub(crate) async fn status(State(state): State<AppState>, admin: Admin) -> Json<
 }
 
 /// What the server has logged last.
-pub(crate) async fn logs(
-    admin: Admin,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Logs>, ApiError> {
+pub(crate) async fn logs(admin: Admin, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Json<Logs>, ApiError> {
     let lines = query(wanted)?.lines.unwrap_or(LINES);
     Ok(Json(Logs { lines: admin.options().logs.last(lines) }))
 }
@@ -88,10 +85,7 @@ impl Status {
             pid: std::process::id(),
             uptime_seconds: admin.inner.started.elapsed().as_secs(),
             url: options.url.clone(),
-            memory: Memory {
-                limit: options.memory_limit,
-                used: models.iter().map(|model| used(&model.memory)).sum(),
-            },
+            memory: Memory { limit: options.memory_limit, used: models.iter().map(|model| used(&model.memory)).sum() },
             disk: Disk { free: there.and_then(|dir| hearth_hub::download::free(dir).ok()), dir },
             requests: Requests {
                 running: models.iter().map(|model| model.running).sum(),

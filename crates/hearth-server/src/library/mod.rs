@@ -27,8 +27,8 @@ use hearth_hub::{
 use hearth_store::Store;
 use tokio::sync::{Notify, OnceCell, broadcast};
 
-use downloads::Downloads;
 pub use downloads::Download;
+use downloads::Downloads;
 pub use error::{LibraryError, Result};
 pub use models::Model;
 pub use offer::{CatalogModel, CatalogVariant, RepoFit, SearchHit};

@@ -86,11 +86,8 @@ impl Library {
     /// When no model, or more than one, is called so; the error lists those that may have been meant.
     pub async fn model(&self, name: &str) -> Result<Model> {
         let mut models = self.models().await?;
-        let names = models.iter().map(|model| Names {
-            api_name: &model.id,
-            source: &model.source,
-            aliases: &model.aliases,
-        });
+        let names =
+            models.iter().map(|model| Names { api_name: &model.id, source: &model.source, aliases: &model.aliases });
         let position = names::resolve(name, &names.collect::<Vec<_>>())?;
         Ok(models.swap_remove(position))
     }

@@ -151,7 +151,9 @@ impl Library {
     fn is_installed(&self, repo: &str) -> bool {
         let is_it = |other: &Option<String>| other.as_deref().is_some_and(|other| other.eq_ignore_ascii_case(repo));
         let found = lock(&self.inner.found);
-        found.iter().any(|found| is_it(&found.installed.repo) && found.installed.state == hearth_hub::scan::State::Ready)
+        found
+            .iter()
+            .any(|found| is_it(&found.installed.repo) && found.installed.state == hearth_hub::scan::State::Ready)
     }
 }
 

@@ -174,7 +174,10 @@ mod tests {
             (json!({"temprature": 1}), "there is no setting `settings.temprature`; there are context_length, "),
             (json!({"temperature": "hot"}), r#"settings.temperature must be a number from 0 to 2, not "hot""#),
             (json!({"temperature": 2.5}), "settings.temperature must be a number from 0 to 2, not 2.5"),
-            (json!({"context_length": 0}), "settings.context_length must be a whole number from 1 to 4294967295, not 0"),
+            (
+                json!({"context_length": 0}),
+                "settings.context_length must be a whole number from 1 to 4294967295, not 0",
+            ),
             (json!({"top_k": 4_294_967_296_u64}), "settings.top_k must be"),
             (json!({"top_p": 0}), "settings.top_p must be a number above 0, at most 1, not 0"),
             (json!({"chat_template": "/no/such/file"}), "settings.chat_template must be the whole path of a file"),

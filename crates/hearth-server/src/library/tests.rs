@@ -75,8 +75,7 @@ impl World {
     }
 
     fn options(&self) -> LibraryOptions {
-        let patience =
-            Patience { retries: 1, first_wait: Duration::from_millis(2), stall: Duration::from_secs(20) };
+        let patience = Patience { retries: 1, first_wait: Duration::from_millis(2), stall: Duration::from_secs(20) };
         let cache = self.home.path().join("hub");
         LibraryOptions {
             data_dir: self.data(),
@@ -154,7 +153,10 @@ async fn a_model_is_shown_with_its_names_its_state_and_its_fit() {
     let shown = json!(library.model("big").await.unwrap());
     assert_eq!(shown["state"]["value"], "partial");
     assert!(shown["state"]["reason"].as_str().unwrap().contains("model.safetensors"), "{shown}");
-    assert_eq!((&shown["fit"], &shown["source"], &shown["default"]), (&Value::Null, &json!("owner/Big"), &json!(false)));
+    assert_eq!(
+        (&shown["fit"], &shown["source"], &shown["default"]),
+        (&Value::Null, &json!("owner/Big"), &json!(false))
+    );
     let message = library.model("tiny-lama").await.unwrap_err().to_string();
     assert!(message.contains("tiny-llama"), "{message}");
 }

@@ -62,9 +62,10 @@ impl World {
         write(&own.join("owner/one"));
         let model = home.path().join("repo");
         write(&model);
-        let files = fs::read_dir(&model).unwrap().flatten().map(|entry| {
-            File::new(entry.file_name().to_string_lossy(), fs::read(entry.path()).unwrap())
-        });
+        let files = fs::read_dir(&model)
+            .unwrap()
+            .flatten()
+            .map(|entry| File::new(entry.file_name().to_string_lossy(), fs::read(entry.path()).unwrap()));
         let hub = TestHub::start(vec![Repo::new(REPO, files.collect())]).await.unwrap();
         let library = Library::open(options(home.path(), &hub, ember, own)).await.unwrap();
         library.scan().await.unwrap();

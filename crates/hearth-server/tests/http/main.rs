@@ -1,5 +1,6 @@
 //! The whole HTTP surface, over real sockets on loopback, with a runner that needs no model.
 
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 mod admin;
 mod auth;
 mod bodies;
