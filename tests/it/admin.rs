@@ -129,3 +129,30 @@ fn a_download_goes_on_after_a_kill_and_its_model_answers() {
     let model = get(home.path(), "/models/ember-8bit").json();
     assert_eq!((&model["source"], &model["loaded"]["state"]), (&json!(REPO), &json!("ready")));
 }
+
+fn ids(server: &Server) -> Vec<String> {
+    let models = server.get("/v1/models").json();
+    models["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn all_models_on_the_machine_are_served_those_that_were_named_first() {
+    let home = tempfile::tempdir().unwrap();
+    let owner = home.path().join("models/owner");
+    fs::create_dir_all(&owner).unwrap();
+    let [little, late] = ["Little", "Late"].map(models::Copy::of_ember);
+    fs::rename(little.dir(), owner.join("Little")).unwrap();
+    let server = start(home.path(), &["LITTLE"], |_| {});
+    assert_eq!(ids(&server), ["little", "ember"]);
+    let answer = server.chat(&json!({"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}));
+    assert_eq!(answer.json()["model"], "little", "{answer:?}");
+    // One that comes while the server runs.
+    fs::rename(late.dir(), owner.join("Late")).unwrap();
+    while ids(&server).len() < 3 {}
+    assert_eq!(ids(&server), ["little", "ember", "late"]);
+    let mut second = start(home.path(), &[owner.join("Late").to_str().unwrap()], |_| {});
+    assert_eq!(ids(&second), ["late", "ember", "little"]);
+    assert_eq!(server_file(home.path())["url"], second.base());
+    second.signal(Signal::TERM);
+    assert!(second.wait().0.success());
+}

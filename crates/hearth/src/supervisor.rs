@@ -64,8 +64,9 @@ pub async fn serve(
     let managed = library.map(|library| Managed::new(settings, library, named.clone(), &base_url)).transpose()?;
     let specs = match &managed {
         Some(managed) => managed.admin.specs().await?,
-        None => named,
+        None => named.clone(),
     };
+    tell_names(&named, &specs);
     let first = First::of(settings, &specs);
     let ready = Ready {
         model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
@@ -125,18 +126,32 @@ async fn library(names: &[String]) -> Result<Option<Library>> {
 
 /// The models that were named, by a folder or by what the library calls them.
 async fn named(library: Option<&Library>, names: &[String]) -> Result<Vec<ModelSpec>> {
-    let mut specs = Vec::new();
+    let mut specs: Vec<ModelSpec> = Vec::new();
     for name in names {
         let known = match library {
             Some(library) if !Path::new(name).is_dir() => library.model(name).await.ok(),
             _ => None,
         };
-        specs.push(match known {
+        let spec = match known {
             Some(model) => ModelSpec { id: model.id, source: model.source, dir: model.dir, ..ModelSpec::default() },
             None => model::find(name)?,
-        });
+        };
+        if specs.iter().all(|other| other.dir != spec.dir) {
+            specs.push(spec);
+        }
     }
     Ok(specs)
+}
+
+/// Says which of the models that were named are called otherwise, because another model on this machine has their name.
+fn tell_names(named: &[ModelSpec], specs: &[ModelSpec]) {
+    for (named, spec) in named.iter().zip(specs).filter(|(named, spec)| named.id != spec.id) {
+        tracing::info!(
+            "clients call {} `{}`: its folder's name is another model's, or it was renamed",
+            named.source,
+            spec.id
+        );
+    }
 }
 
 /// What makes a server manageable.

@@ -12,11 +12,7 @@ use super::{
     Admin,
     models::{field, object},
 };
-use crate::{
-    body::WholeBody,
-    error::ApiError,
-    library::{Download, LibraryError},
-};
+use crate::{body::WholeBody, error::ApiError, library::Download};
 
 /// `list`.
 #[derive(Serialize)]
@@ -24,7 +20,7 @@ pub(crate) struct List {
     downloads: Vec<Download>,
 }
 
-type Id = Result<Path<i64>, PathRejection>;
+type Id = Result<Path<String>, PathRejection>;
 
 /// All that are remembered, in the order in which they were asked for.
 pub(crate) async fn list(admin: Admin) -> Json<List> {
@@ -61,6 +57,10 @@ pub(crate) async fn cancel(admin: Admin, id: Id) -> Result<Json<Download>, ApiEr
 }
 
 fn read(id: Id) -> Result<i64, ApiError> {
-    // What is no number is no download's id.
-    id.map(|Path(id)| id).map_err(|_| LibraryError::NoDownload(0).into())
+    let Path(id) = id.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let unknown = |_| {
+        let message = format!("There is no download {id:?}: an id is a number. List them again.");
+        ApiError::new(StatusCode::NOT_FOUND, message).code("download_not_found")
+    };
+    id.parse().map_err(unknown)
 }

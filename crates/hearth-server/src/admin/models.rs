@@ -104,10 +104,10 @@ pub(crate) async fn remove(
 ) -> Result<Json<Removed>, ApiError> {
     let model = admin.library().model(&read(name)?).await?;
     admin.library().check_removable(&model)?;
-    match state.engine.unload(&model.id, query(how)?.force).await {
-        // It cannot be used, so nobody does.
-        Err(Error { kind: ErrorKind::ModelNotFound, .. }) | Ok(()) => {}
-        Err(error) => return Err(error.into()),
+    let force = query(how)?.force;
+    // One that cannot be used is not offered.
+    if state.engine.status().iter().any(|status| status.card.id == model.id) {
+        state.engine.unload(&model.id, force).await?;
     }
     let (removed, freed_bytes) = admin.library().remove(&model.id).await?;
     admin.offer(&state.engine).await?;
