@@ -43,7 +43,7 @@ fn a_model_that_cannot_be_loaded() {
 #[test]
 fn a_model_that_is_not_there() {
     let table =
-        [("no-such-model", "no-such-model"), ("/no/such/folder", "/no/such/folder"), ("a/b", "hf download a/b")];
+        [("no-such-model", "no-such-model"), ("/no/such/folder", "/no/such/folder"), ("a/b", "hearth pull a/b")];
     for (name, part) in table {
         for arguments in [["serve", "--port=0", name], ["run", name, "Hi"]] {
             let said = load_error(&arguments);

@@ -21,8 +21,10 @@ fn refused(change: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
 
 #[test]
 fn help_shows_a_newcomer_the_way() {
-    let table: [(&[&str], &[&str]); 7] = [
+    let table: [(&[&str], &[&str]); 9] = [
         (&["--help"], &["serve", "run", "cache", "doctor", "Examples:", "http://127.0.0.1:8080/v1"]),
+        (&["--help"], &["pull", "list", "show", "rm", "rename", "search", "ps", "stop", "status"]),
+        (&["pull", "--help"], &["--revision", "--json", "HF_TOKEN", "Ctrl-C pauses", "Examples:"]),
         (&["serve", "--help"], &["--api-key", "[default: 127.0.0.1", "HEARTH_MAX_TOKENS", "Examples:"]),
         (&["serve", "--help"], &["Cache:", "--cache-disk", "--session-ttl", "HEARTH_HOME/cache"]),
         (&["cache", "--help"], &["clear", "--json", "Examples:"]),
@@ -42,7 +44,11 @@ fn help_shows_a_newcomer_the_way() {
 
 #[test]
 fn what_cannot_work_is_refused_in_one_sentence() {
-    let table: [(&[&str], i32, &str); 11] = [
+    let table: [(&[&str], i32, &str); 15] = [
+        (&["pull"], 2, "<REPO>"),
+        (&["ps"], 1, "ERROR: no server is running: start one with `hearth serve`\n"),
+        (&["stop", "ember"], 1, "ERROR: no server is running"),
+        (&["status", "--json"], 1, "ERROR: no server is running"),
         (&["serve", "--port", "99999"], 2, "99999"),
         (&["serve", "--max-tokens", "0"], 2, "--max-tokens"),
         (&["serve", "--no-such-flag"], 2, "--no-such-flag"),

@@ -3,6 +3,7 @@
 //! Nothing here sleeps or guesses: a server is ready when it says so, and a process is gone when the system says so.
 
 pub mod http;
+pub mod hub;
 pub mod models;
 pub mod process;
 mod server;

@@ -25,12 +25,17 @@ pub fn root() -> &'static Path {
 pub fn hearth(home: &Path) -> Command {
     let mut command = Command::new(binary());
     let settings = std::env::vars_os().map(|(name, _)| name);
-    settings.filter(|name| name.to_string_lossy().starts_with("HEARTH_")).for_each(|name| {
+    settings.filter(|name| is_setting(&name.to_string_lossy())).for_each(|name| {
         command.env_remove(name);
     });
     // A relative data folder would move with the working directory, and tests run in several.
     command.env("HEARTH_HOME", home).env("HF_HOME", home.join("huggingface")).stdin(Stdio::null());
     command
+}
+
+/// Whether Hearth, or what it downloads with, looks at this variable.
+fn is_setting(name: &str) -> bool {
+    name.starts_with("HEARTH_") || name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy")
 }
 
 fn binary() -> PathBuf {

@@ -85,6 +85,7 @@ fn admin_routes() -> Router<AppState> {
         .route("/search", get(offer::search))
         .route("/fit", get(offer::fit))
         .route("/models", get(models::list))
+        .route("/unload", post(crate::models::unload))
         .route("/models/{*name}", get(models::retrieve).patch(models::change).delete(models::remove))
         .route("/downloads", get(downloads::list).post(downloads::create))
         .route("/downloads/{id}", get(downloads::retrieve).delete(downloads::cancel))

@@ -1,11 +1,12 @@
 //! From what a person calls a model to the folder that holds it.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hearth_engine::ModelSpec;
-use hearth_hub::names;
+use hearth_hub::{cache, names};
 
 use crate::ember;
 use crate::paths::{self, process_env};
@@ -48,16 +49,30 @@ fn in_hub_cache(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<Pa
     let Some((owner, repo)) = repo_id(name) else {
         bail!("there is no model `{name}`: give a model's folder, a Hugging Face id (owner/name), or `ember`");
     };
-    let cache = paths::hub_cache(env).context("HOME is not set, so there is no Hugging Face cache to look into")?;
+    let cache = cache::cache_dir(env).context("HOME is not set, so there is no Hugging Face cache to look into")?;
     let folder = cache.join(format!("models--{owner}--{repo}"));
-    snapshot(&folder).with_context(|| {
-        format!(
-            "{name} is neither a folder nor in the Hugging Face cache ({}), and this version does not download: \
-             fetch it with `hf download {name}`, or give a model's folder",
-            cache.display()
-        )
-    })
+    Ok(snapshot(&folder).ok_or_else(|| NotHere { repo: name.to_owned(), cache })?)
 }
+
+/// A repository that is not on this machine, and could be downloaded.
+#[derive(Debug)]
+pub(crate) struct NotHere {
+    repo: String,
+    cache: PathBuf,
+}
+
+impl fmt::Display for NotHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { repo, cache } = self;
+        let cache = cache.display();
+        write!(
+            f,
+            "{repo} is neither a folder nor in the Hugging Face cache ({cache}): download it with `hearth pull {repo}`"
+        )
+    }
+}
+
+impl std::error::Error for NotHere {}
 
 fn snapshot(folder: &Path) -> Option<PathBuf> {
     let revision = std::fs::read_to_string(folder.join("refs/main")).ok()?;
@@ -131,7 +146,7 @@ mod tests {
             ("no-such-model", "there is no model `no-such-model`"),
             ("../secret/x", "there is no model"),
             ("owner/../../x", "there is no model"),
-            ("owner/name", "hf download owner/name"),
+            ("owner/name", "hearth pull owner/name"),
             (file.to_str().unwrap(), "is a file; give the folder"),
         ];
         for (name, part) in table {

@@ -34,15 +34,6 @@ fn system_dir(env: impl Fn(&str) -> Option<OsString>, mac: &str, variable: &str,
     Some(absolute.or_else(|| home(other))?.join("hearth"))
 }
 
-/// Where Hugging Face's own tools keep what they download.
-pub(crate) fn hub_cache(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    if let Some(cache) = env("HF_HUB_CACHE") {
-        return Some(cache.into());
-    }
-    let home = env("HF_HOME").map(PathBuf::from);
-    Some(home.or_else(|| Some(PathBuf::from(env("HOME")?).join(".cache/huggingface")))?.join("hub"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,13 +64,5 @@ mod tests {
     #[test]
     fn without_any_home_the_error_says_what_to_set() {
         assert!(data_dir(env(&[])).unwrap_err().to_string().contains("HEARTH_HOME"));
-    }
-
-    #[test]
-    fn the_hub_cache_follows_hugging_faces_own_variables() {
-        let variables = [("HF_HUB_CACHE", "/a"), ("HF_HOME", "/b"), ("HOME", "/c")];
-        assert_eq!(hub_cache(env(&variables)), Some(PathBuf::from("/a")));
-        assert_eq!(hub_cache(env(&variables[1..])), Some(PathBuf::from("/b/hub")));
-        assert_eq!(hub_cache(env(&variables[2..])), Some(PathBuf::from("/c/.cache/huggingface/hub")));
     }
 }

@@ -1,14 +1,14 @@
 //! `hearth cache`: what lies in the cache folder, and how to be rid of it. Servers may run meanwhile.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{fail, say};
+use super::words::span;
+use super::{confirmed, ended, say};
 use crate::cache_dir::{self, Files, Listing, ModelFiles};
 use crate::settings::{self, Options, Size};
 
@@ -82,10 +82,7 @@ impl Place {
 }
 
 pub(super) fn main(arguments: Arguments) -> ExitCode {
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+    ended(run(arguments))
 }
 
 fn run(arguments: Arguments) -> Result<()> {
@@ -153,23 +150,15 @@ fn name(model: &ModelFiles) -> String {
 
 /// How long ago the files were used: the newest, and the oldest where that is another time.
 fn age(files: &Files, now: u64) -> String {
-    let ago = |used: Option<u64>| since(now.saturating_sub(used.unwrap_or(now)));
+    let ago = |used: Option<u64>| span(now.saturating_sub(used.unwrap_or(now)));
     let (newest, oldest) = (ago(files.newest), ago(files.oldest));
     if newest == oldest { format!("used {newest} ago") } else { format!("used {newest} to {oldest} ago") }
 }
 
-fn since(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 fn remove(dir: PathBuf, sure: bool) -> Result<()> {
     let listing = cache_dir::list(&dir);
-    if !sure && listing.bytes > 0 && !confirmed(&format!("Remove {} from {}?", Size(listing.bytes), dir.display()))? {
+    let question = format!("Remove {} from {}?", Size(listing.bytes), dir.display());
+    if !sure && listing.bytes > 0 && !confirmed(&question, "hearth cache clear --yes")? {
         return say("Nothing was removed.\n");
     }
     let (removed, failure) = cache_dir::clear(&dir);
@@ -179,16 +168,6 @@ fn remove(dir: PathBuf, sure: bool) -> Result<()> {
         Some(error) => Err(error).with_context(|| format!("some files of {} could not be removed", dir.display())),
         None => Ok(()),
     }
-}
-
-fn confirmed(question: &str) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("there is no terminal to ask at: say `hearth cache clear --yes` to remove everything");
-    }
-    say(&format!("{question} [y/N] "))?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -13,9 +13,14 @@ use hearth_core::event::{Event, FinishReason};
 use hearth_core::sampling::SamplingOverrides;
 use hearth_engine::{CacheOptions, ChatStream, Engine, EngineOptions};
 
-use super::fail;
+use super::answers::{Model, RepoFit};
+use super::client::{self, Client};
+use super::pull::{self, Ended, View};
+use super::words::{plain, size};
+use super::{EXIT_INTERRUPTED, confirmed, fail};
 use crate::logging::{self, LogFormat};
-use crate::{model, settings, supervisor};
+use crate::model::{self, NotHere};
+use crate::{settings, supervisor};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -23,13 +28,10 @@ Examples:
   hearth run ~/models/Qwen3-4B-4bit --system \"Answer in one line.\" < question.txt
   git diff | hearth run mlx-community/Qwen3-4B-4bit --temperature 0 -";
 
-/// As shells report a program that Ctrl-C ended.
-const EXIT_INTERRUPTED: u8 = 130;
-
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Arguments {
-    /// Model to ask: a folder, a Hugging Face id that is on this machine, or ember
+    /// Model to ask: a folder, a Hugging Face id, ember, or a name that `hearth list` shows
     model: String,
 
     /// The question; read from standard input when absent or `-`
@@ -79,9 +81,13 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     run(arguments).unwrap_or_else(|error| fail(&error))
 }
 
-fn run(arguments: Arguments) -> Result<ExitCode> {
+fn run(mut arguments: Arguments) -> Result<ExitCode> {
     let logging = settings::logging(arguments.log_format, arguments.log_level.clone(), "warn")?;
     logging::init(&logging);
+    match find(&arguments.model)? {
+        Found::Here(model) => arguments.model = model,
+        Found::Not(code) => return Ok(code),
+    }
     let options = EngineOptions {
         max_batch: 1,
         context: arguments.context.map(Into::into),
@@ -102,6 +108,43 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         engine.shutdown().await;
         outcome
     })
+}
+
+/// Where a model was looked for.
+enum Found {
+    /// By a name that the engine knows.
+    Here(String),
+    /// It was to be downloaded, and that ended so.
+    Not(ExitCode),
+}
+
+/// Finds a model by its folder or id, or by any name that `hearth list` has for it; offers to download it at a terminal.
+fn find(name: &str) -> Result<Found> {
+    let Err(error) = model::find(name) else { return Ok(Found::Here(name.to_owned())) };
+    let client = client::connect()?;
+    let unknown = match client.get(&client::model(name)) {
+        Ok(answer) => return Ok(Found::Here(client::read::<Model>(&answer)?.dir.to_string_lossy().into_owned())),
+        Err(unknown) => unknown,
+    };
+    match error.is::<NotHere>() {
+        true if io::stdin().is_terminal() => fetch(&client, name),
+        false if !Path::new(name).exists() => Err(unknown),
+        _ => Err(error),
+    }
+}
+
+/// Offers a download, with what it takes.
+fn fetch(client: &Client, repo: &str) -> Result<Found> {
+    let fit = client.get(&format!("/fit?repo={}", client::segment(repo)))?;
+    let RepoFit { bytes, fit } = client::read(&fit)?;
+    let question = format!("{repo} is not on this machine. {} Download {}?", plain(&fit.sentence), size(bytes));
+    if !confirmed(&question, &format!("hearth pull {repo}"))? {
+        return Ok(Found::Not(ExitCode::FAILURE));
+    }
+    match pull::pull(client, repo, None, View::new(false))? {
+        Ended::Done(_) => Ok(Found::Here(repo.to_owned())),
+        paused => Ok(Found::Not(paused.code())),
+    }
 }
 
 fn request(arguments: Arguments) -> Result<ChatRequest> {
