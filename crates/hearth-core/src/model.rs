@@ -51,6 +51,8 @@ pub struct CacheFacts {
 pub struct ModelCard {
     /// The API name, which clients send (`llama-3.2-3b-instruct`).
     pub id: String,
+    /// Its name for people (`Llama 3.2 3B Instruct`).
+    pub name: String,
     /// The repository id or folder that it was made from; another name for it.
     pub source: String,
     /// When it was made available, seconds since 1970.

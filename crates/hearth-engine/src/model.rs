@@ -131,6 +131,7 @@ impl Model {
         let (spec, facts) = (self.spec(), self.worker().facts);
         ModelCard {
             id: spec.id.clone(),
+            name: spec.display_name().to_owned(),
             source: spec.source.clone(),
             created: self.created,
             context_length: facts.map(|facts| self.resolved(&facts).context_length),

@@ -56,6 +56,8 @@ impl Default for EngineOptions {
 pub struct ModelSpec {
     /// The API name, which clients send.
     pub id: String,
+    /// Its name for people; `None`: the last part of its source.
+    pub name: Option<String>,
     /// The repository id or folder, as given.
     pub source: String,
     /// Further names for it.
@@ -84,6 +86,11 @@ pub struct ModelSettings {
 }
 
 impl ModelSpec {
+    pub(crate) fn display_name(&self) -> &str {
+        let part = || self.source.trim_end_matches('/').rsplit('/').next().filter(|part| !part.is_empty());
+        self.name.as_deref().or_else(part).unwrap_or(&self.id)
+    }
+
     /// Whether a worker that was loaded for the one can go on serving the other.
     pub(crate) fn same_worker(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.settings, &other.settings);
@@ -116,4 +123,24 @@ pub enum Placement {
     },
     /// On threads of this process, for tests and for programs that embed the library.
     Thread(Loader),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_without_a_name_is_called_by_the_last_part_of_its_source() {
+        for (name, source, expected) in [
+            (Some("My Qwen"), "mlx-community/Qwen3-0.6B-4bit", "My Qwen"),
+            (None, "mlx-community/Qwen3-0.6B-4bit", "Qwen3-0.6B-4bit"),
+            (None, "/models/Ember/", "Ember"),
+            (None, "ember", "ember"),
+            (None, "/", "the-id"),
+        ] {
+            let name = name.map(str::to_owned);
+            let spec = ModelSpec { id: "the-id".into(), name, source: source.into(), ..ModelSpec::default() };
+            assert_eq!(spec.display_name(), expected);
+        }
+    }
 }

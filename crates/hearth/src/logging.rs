@@ -44,7 +44,9 @@ pub fn check_level(level: &str) -> Result<(), String> {
 
 /// Starts logging for this process. A second call changes nothing, so that tests and embedders may have their own.
 pub fn init(logging: &Logging) {
-    let filter = EnvFilter::try_new(&logging.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The library that watches folders tells of each one that is gone.
+    let level = format!("notify=warn,{}", logging.level);
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = fmt::layer().with_writer(io::stderr);
     let lines = match logging.format {
         LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),

@@ -121,7 +121,7 @@ fn tokens_per_second(needs: &Needs, bandwidth: f64, tokens: usize) -> f64 {
 }
 
 fn sentence(fit: &Fit) -> String {
-    let (weights, conversation, limit) = (gigabytes(fit.weights), gigabytes(fit.conversation), gigabytes(fit.limit));
+    let (weights, conversation, limit) = (size(fit.weights), size(fit.conversation), size(fit.limit));
     let needs = format!("{weights} for the weights and {conversation} for a conversation of {} tokens", fit.tokens);
     match fit.verdict {
         _ if fit.limit == 0 => format!("It takes {needs}; how much this machine can hold is not known."),
@@ -139,8 +139,11 @@ fn sentence(fit: &Fit) -> String {
     }
 }
 
-fn gigabytes(bytes: u64) -> String {
-    format!("{:.1} GB", bytes as f64 / 1e9)
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ fn spec_of(model: &Model) -> ModelSpec {
     let settings = &model.settings;
     ModelSpec {
         id: model.id.clone(),
+        name: Some(model.name.clone()),
         source: model.source.clone(),
         aliases: model.aliases.clone(),
         dir: model.dir.clone(),

@@ -60,7 +60,7 @@ pub(crate) async fn retrieve(
 
 impl Card {
     fn of(Status { card, worker, .. }: Status) -> Self {
-        let ModelCard { id, source, created, context_length } = card;
+        let ModelCard { id, name, source: _, created, context_length } = card;
         Self {
             object: "model",
             created,
@@ -68,7 +68,7 @@ impl Card {
             context_length,
             max_model_len: context_length,
             kind: "model",
-            display_name: display_name(&id, &source).to_owned(),
+            display_name: name,
             created_at: rfc3339(created),
             id,
             status: Value {
@@ -80,11 +80,6 @@ impl Card {
             },
         }
     }
-}
-
-/// The last part of what the model was made from.
-fn display_name<'a>(id: &'a str, source: &'a str) -> &'a str {
-    source.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(id)
 }
 
 /// A moment in UTC as `2025-11-21T05:36:41Z`.
@@ -122,18 +117,6 @@ mod tests {
             (4_102_444_799, "2099-12-31T23:59:59Z"),
         ] {
             assert_eq!(rfc3339(unix), expected);
-        }
-    }
-
-    #[test]
-    fn a_card_is_named_after_the_last_part_of_its_source() {
-        for (source, expected) in [
-            ("mlx-community/Qwen3-0.6B-4bit", "Qwen3-0.6B-4bit"),
-            ("/models/Ember/", "Ember"),
-            ("ember", "ember"),
-            ("/", "the-id"),
-        ] {
-            assert_eq!(display_name("the-id", source), expected);
         }
     }
 }

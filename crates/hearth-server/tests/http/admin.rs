@@ -201,6 +201,8 @@ async fn a_model_is_renamed_pinned_and_set_up_for_clients_at_once() {
     assert_eq!(shown["settings"]["temperature"], 0.0);
     assert_eq!((&shown["loaded"], &shown["state"]), (&Value::Null, &json!({"value": "ready"})));
     assert_eq!(world.offered().await, ["ember", "my-one"]);
+    let card = world.server.send("GET", "/v1/models/my-one", &[("Authorization", "Bearer key")], "").await.json();
+    assert_eq!(card["display_name"], "My One");
     Answer::read(&mut world.chat("gpt-4o").await).await.json();
     let model = world.get("/models/gpt-4o").await;
     assert_eq!((&model["loaded"]["state"], &model["loaded"]["pinned"]), (&json!("ready"), &json!(true)));
