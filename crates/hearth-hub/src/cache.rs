@@ -26,6 +26,9 @@ pub fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     named.map(PathBuf::from).or_else(|| Some(home_dir(&env)?.join("hub")))
 }
 
+/// The name of the file by whose lock a whole repository is held.
+pub(crate) const WHOLE_LOCK: &str = "repository.lock";
+
 /// The paths of one repository in a cache folder.
 #[derive(Clone, Debug)]
 pub struct RepoCache {
@@ -62,6 +65,12 @@ impl RepoCache {
     #[must_use]
     pub fn lock(&self, digest: &Digest) -> PathBuf {
         self.locks.join(format!("{digest}.lock"))
+    }
+
+    /// Downloads share the lock on this file; who removes something holds it alone.
+    #[must_use]
+    pub fn whole_lock(&self) -> PathBuf {
+        self.locks.join(WHOLE_LOCK)
     }
 
     /// The folder in which the files have their names.
@@ -113,11 +122,16 @@ impl RepoCache {
 }
 
 /// The blobs that snapshots of a repository name, by their names.
-pub(crate) fn linked_blobs(repo: &RepoCache) -> HashSet<OsString> {
+pub(crate) fn linked_blobs(repo: &RepoCache) -> io::Result<HashSet<OsString>> {
     let mut linked = HashSet::new();
     let mut dirs = vec![repo.dir.join("snapshots")];
     while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let entries = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
             match fs::read_link(entry.path()) {
                 Ok(target) => linked.extend(target.file_name().map(OsString::from)),
                 Err(_) if entry.path().is_dir() => dirs.push(entry.path()),
@@ -125,7 +139,7 @@ pub(crate) fn linked_blobs(repo: &RepoCache) -> HashSet<OsString> {
             }
         }
     }
-    linked
+    Ok(linked)
 }
 
 /// Removes a file; one that is not there is as good.

@@ -116,6 +116,7 @@ struct Inner {
     options: HubOptions,
     endpoint: Url,
     api: HFClient,
+    anonymous: HFClient,
     http: Client,
 }
 
@@ -127,15 +128,18 @@ impl Hub {
     pub fn new(options: HubOptions) -> Result<Self, HubError> {
         let endpoint = endpoint(&options.endpoint)?;
         let http = client(&options)?;
-        let api = HFClient::builder()
-            .endpoint(options.endpoint.trim_end_matches('/'))
-            .token(options.token.as_deref().unwrap_or(NO_TOKEN))
-            .cache_dir(&options.cache_dir)
-            .client(http.clone())
-            .retry_max_attempts(0) // ours heed Retry-After
-            .build()
-            .map_err(|error| HubError::Setting(format!("HF_ENDPOINT cannot be used: {error}")))?;
-        Ok(Self { inner: Arc::new(Inner { options, endpoint, api, http }) })
+        let api = |token: &str| {
+            HFClient::builder()
+                .endpoint(options.endpoint.trim_end_matches('/'))
+                .token(token)
+                .cache_dir(&options.cache_dir)
+                .client(http.clone())
+                .retry_max_attempts(0) // ours heed Retry-After
+                .build()
+                .map_err(|error| HubError::Setting(format!("HF_ENDPOINT cannot be used: {error}")))
+        };
+        let (named, anonymous) = (api(options.token.as_deref().unwrap_or(NO_TOKEN))?, api(NO_TOKEN)?);
+        Ok(Self { inner: Arc::new(Inner { api: named, anonymous, endpoint, http, options }) })
     }
 
     /// What it was made from.
@@ -162,6 +166,11 @@ impl Hub {
 
     pub(crate) fn api(&self) -> &HFClient {
         &self.inner.api
+    }
+
+    /// Without the token: hf-hub follows a list's next page to whatever host that names.
+    pub(crate) fn anonymous(&self) -> &HFClient {
+        &self.inner.anonymous
     }
 
     pub(crate) fn patience(&self) -> Patience {

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::cache::WHOLE_LOCK;
+use crate::download::lock::RepoLock;
 use crate::scan::{Installed, Root, hub_cache, walk};
 
 /// Why a model is not removed.
@@ -20,9 +22,12 @@ pub enum RemoveError {
     /// It is a root: a person named this very folder.
     #[error("{} is a folder that was added in the settings: take it out there, and delete it by hand", .0.display())]
     IsRoot(PathBuf),
-    /// There are models in its folder's folders.
-    #[error("{} holds another model, {}, so it is left alone; delete it by hand", .0.display(), .1.display())]
-    HoldsAnother(PathBuf, PathBuf),
+    /// There is something else in its folder, another model perhaps.
+    #[error("{} also holds {}, which is no part of a model, so it is left alone; delete it by hand", .0.display(), .1.display())]
+    HoldsMore(PathBuf, PathBuf),
+    /// Somebody downloads its repository.
+    #[error("{} is being downloaded: wait for that, or cancel it", .0.display())]
+    Busy(PathBuf),
     /// The system refuses.
     #[error("cannot remove {}: {source}", .path.display())]
     Io {
@@ -45,10 +50,11 @@ pub struct Removal {
     blobs: Vec<PathBuf>,
     /// A folder to go if nothing else is in it.
     owner: Option<PathBuf>,
+    /// What downloads of the repository hold.
+    lock: Option<PathBuf>,
 }
 
-/// Finds out what removing `model` means; nothing is changed. While its repository downloads, it must not be carried out:
-/// what has come and belongs to no snapshot yet would go too.
+/// Finds out what removing `model` means; nothing is changed.
 pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     let dir = model.dir.canonicalize().map_err(failed(&model.dir))?;
     let roots: Vec<PathBuf> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
@@ -59,7 +65,9 @@ pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     let Some(root) = below else {
         return Err(RemoveError::Elsewhere(dir));
     };
-    let repo = dir.ancestors().take(3).find(|folder| *folder != root && hub_cache::repo(folder).is_some());
+    let is_repo = |folder: &Path| folder != root && folder.starts_with(root) && hub_cache::repo(folder).is_some();
+    let holds = |folder: &Path| dir == folder || dir.parent() == Some(&folder.join("snapshots"));
+    let repo = dir.ancestors().take(3).find(|folder| is_repo(folder) && holds(folder));
     match repo {
         Some(repo) => in_hub_cache(&dir, repo),
         None => in_folder(dir, root),
@@ -70,6 +78,8 @@ impl Removal {
     /// Removes it, and answers how many bytes that frees. After a failure, or the process's end, what is left can be
     /// found and removed once more.
     pub fn carry_out(self) -> Result<u64, RemoveError> {
+        // What has come of a download and belongs to no snapshot yet would go too.
+        let _alone = self.lock.as_deref().map(|lock| alone(lock, &self.folder)).transpose()?;
         for file in &self.refs {
             gone(fs::remove_file(file)).map_err(failed(file))?;
         }
@@ -102,35 +112,61 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, RemoveError> {
     Ok(files)
 }
 
-fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
-    let files = files(&dir)?;
-    let weights = |folder: &Path| files.iter().any(|file| file.parent() == Some(folder) && has_weights(file));
-    let configs = files.iter().filter(|file| file.ends_with("config.json"));
-    let another = configs.filter_map(|config| config.parent()).find(|folder| *folder != dir && weights(folder));
-    if let Some(another) = another {
-        return Err(RemoveError::HoldsAnother(dir.clone(), another.to_owned()));
+/// The lock on a repository that nobody downloads.
+fn alone(lock: &Path, folder: &Path) -> Result<Option<RepoLock>, RemoveError> {
+    match RepoLock::alone(lock) {
+        Ok(None) => Err(RemoveError::Busy(folder.to_owned())),
+        // Nothing has ever been downloaded to there.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        held => held.map_err(failed(lock)),
     }
-    let owner = dir.parent().filter(|owner| *owner != root).map(Path::to_owned);
-    Ok(Removal { bytes: freed(&files), refs: Vec::new(), folder: dir, blobs: Vec::new(), owner })
 }
 
-fn has_weights(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "safetensors")
+fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
+    let files = files(&dir)?;
+    let weights =
+        |folder: &Path| files.iter().any(|file| file.parent() == Some(folder) && has_end(file, &["safetensors"]));
+    let configs = files.iter().filter(|file| file.ends_with("config.json"));
+    let another = configs.filter_map(|config| config.parent()).find(|folder| *folder != dir && weights(folder));
+    let foreign = || files.iter().find(|file| !file.is_symlink() && !is_part(file.strip_prefix(&dir).unwrap_or(file)));
+    if let Some(more) = another.or_else(|| foreign().map(PathBuf::as_path)) {
+        return Err(RemoveError::HoldsMore(dir.clone(), more.to_owned()));
+    }
+    let owner = dir.parent().filter(|owner| *owner != root).map(Path::to_owned);
+    Ok(Removal { bytes: freed(&files), refs: Vec::new(), folder: dir, blobs: Vec::new(), owner, lock: None })
+}
+
+/// Ends of the names of a model's files, and beginnings of those without.
+const ENDS: [&str; 7] = ["safetensors", "json", "jinja", "txt", "md", "model", "tiktoken"];
+const BEGINNINGS: [&str; 5] = ["LICENSE", "NOTICE", "README", ".gitattributes", ".DS_Store"];
+/// What huggingface_hub notes of its downloads.
+const NOTES: &str = ".cache";
+
+/// Whether a file, by its place in a model's folder, may be one of a model's.
+fn is_part(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.starts_with(NOTES) || has_end(file, &ENDS) || BEGINNINGS.iter().any(|known| name.starts_with(known))
+}
+
+fn has_end(file: &Path, ends: &[&str]) -> bool {
+    file.extension().is_some_and(|end| ends.iter().any(|known| end == *known))
 }
 
 fn in_hub_cache(dir: &Path, repo: &Path) -> Result<Removal, RemoveError> {
+    let locks = repo.parent().zip(repo.file_name()).map(|(cache, name)| cache.join(".locks").join(name));
+    let lock = locks.map(|locks| locks.join(WHOLE_LOCK));
     let mut others = hub_cache::snapshots(repo);
     others.retain(|snapshot| snapshot != dir);
     if others.is_empty() || dir == repo {
         let bytes = freed(&files(repo)?);
-        return Ok(Removal { bytes, refs: Vec::new(), folder: repo.to_owned(), blobs: Vec::new(), owner: None });
+        return Ok(Removal { bytes, refs: Vec::new(), folder: repo.to_owned(), blobs: Vec::new(), owner: None, lock });
     }
     let commit = dir.file_name().unwrap_or_default().to_string_lossy();
     let mut refs = files(&repo.join("refs"))?;
     refs.retain(|file| fs::read_to_string(file).is_ok_and(|named| named.trim() == commit));
     let blobs = unused_blobs(repo, &others)?;
     let bytes = freed(&[&files(dir)?[..], &blobs, &refs].concat());
-    Ok(Removal { bytes, refs, folder: dir.to_owned(), blobs, owner: None })
+    Ok(Removal { bytes, refs, folder: dir.to_owned(), blobs, owner: None, lock })
 }
 
 /// The whole blobs of a repository that none of these snapshots uses.

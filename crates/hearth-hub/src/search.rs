@@ -76,7 +76,7 @@ impl Hub {
     async fn search_once(&self, search: &Search) -> Result<Vec<Found>, Trouble> {
         let limit = search.limit.clamp(1, MAX_FOUND);
         let words = search.words.trim();
-        let models = self.api().list_models();
+        let models = self.anonymous().list_models();
         let models = models
             .maybe_search((!words.is_empty()).then_some(words))
             .maybe_author(search.author.as_deref())

@@ -1,15 +1,17 @@
 //! One attempt at a download from beginning to end: room, files, then the snapshot; and what is left of one that is cancelled.
 
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::RwLock;
 
+use super::lock::{self, RepoLock};
 use super::part::Stop;
 use super::progress::Meters;
-use super::{DownloadOptions, lock, room};
+use super::{DownloadOptions, room};
 use crate::cache::{RepoCache, linked_blobs, remove_if_there};
 use crate::error::HubError;
 use crate::manifest::Manifest;
@@ -49,8 +51,12 @@ impl Job {
         let _stop = StopAtEnd(self.stop.clone());
         self.meters.reset();
         let (cache, manifest, reserve) = (self.cache.clone(), self.manifest.clone(), self.options.reserve);
-        let prepare = move || cache.create().and_then(|()| room::check(&cache, &manifest, reserve));
-        self.blocking(prepare).await?;
+        let prepare = move || {
+            cache.create()?;
+            room::check(&cache, &manifest, reserve)?;
+            RepoLock::shared(&cache.whole_lock()).map_err(HubError::io(cache.whole_lock()))
+        };
+        let _shared = self.blocking(prepare).await?;
         let files = stream::iter(0..self.manifest.files.len()).map(|at| self.fetch(at));
         files.buffer_unordered(self.options.parallel.max(1)).try_collect::<()>().await?;
         let (cache, manifest) = (self.cache.clone(), self.manifest.clone());
@@ -79,10 +85,7 @@ impl Job {
     /// Removes what has come, unless another download is at it or a snapshot uses it.
     pub(super) async fn discard(&self) {
         let (cache, manifest) = (self.cache.clone(), self.manifest.clone());
-        let discard = move || {
-            discard(&cache, &manifest);
-            Ok(())
-        };
+        let discard = move || discard(&cache, &manifest).map_err(HubError::io(cache.dir()));
         if let Err(error) = self.blocking(discard).await {
             tracing::warn!(repo = %self.manifest.repo, "what had come could not be removed: {error}");
         }
@@ -92,6 +95,12 @@ impl Job {
 
 /// Gives all files their names, and then the snapshot its own. Who looks for a model looks for `config.json`: it is last.
 fn publish(cache: &RepoCache, manifest: &Manifest) -> Result<(), HubError> {
+    for file in &manifest.files {
+        let blob = cache.blob(&file.digest);
+        if fs::metadata(&blob).map_err(HubError::io(&blob))?.len() != file.size {
+            return Err(HubError::io(&blob)(io::ErrorKind::InvalidData.into()));
+        }
+    }
     let (configs, others): (Vec<_>, Vec<_>) =
         manifest.files.iter().partition(|file| file.name.as_str() == "config.json");
     for file in others.into_iter().chain(configs) {
@@ -100,8 +109,11 @@ fn publish(cache: &RepoCache, manifest: &Manifest) -> Result<(), HubError> {
     cache.refer(&manifest.revision, &manifest.commit)
 }
 
-fn discard(cache: &RepoCache, manifest: &Manifest) {
-    let linked = linked_blobs(cache);
+/// Where another download of the repository runs, that one goes on with what there is.
+fn discard(cache: &RepoCache, manifest: &Manifest) -> io::Result<()> {
+    fs::create_dir_all(cache.whole_lock().parent().unwrap_or(cache.dir()))?;
+    let Some(_alone) = RepoLock::alone(&cache.whole_lock())? else { return Ok(()) };
+    let linked = linked_blobs(cache)?;
     for file in &manifest.files {
         let digest = &file.digest;
         let Ok(Some(_lock)) = lock::try_acquire(&cache.lock(digest)) else { continue };
@@ -116,4 +128,5 @@ fn discard(cache: &RepoCache, manifest: &Manifest) {
     for dir in ["blobs", "snapshots", "refs", ""] {
         let _ = fs::remove_dir(cache.dir().join(dir));
     }
+    remove_if_there(&cache.whole_lock())
 }

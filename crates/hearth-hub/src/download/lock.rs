@@ -1,4 +1,5 @@
-//! The lock on one blob: `flock` on the file that huggingface_hub's own lock is on. It goes when its process does.
+//! The lock on one blob: `flock` on the file that huggingface_hub's own lock is on; and the lock on all of a repository, which
+//! downloads share, so that nobody removes what they have and no snapshot names yet. Both go when their process does.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -38,6 +39,36 @@ pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<BlobLock>> {
             Ok(Some(BlobLock { _file: file }))
         }
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Held until it is dropped.
+pub(crate) struct RepoLock {
+    _file: File,
+}
+
+impl RepoLock {
+    /// For a download, beside others. Waits for those who remove something.
+    pub(crate) fn shared(path: &Path) -> io::Result<Self> {
+        loop {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+            match file.lock_shared() {
+                Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(error),
+                Ok(()) if !is_at(&file, path) => {} // Its remover has just let go of it.
+                _ => return Ok(Self { _file: file }),
+            }
+        }
+    }
+
+    /// For who removes something, unless a download is at it.
+    pub(crate) fn alone(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+            Ok(()) if !is_at(&file, path) => Ok(None),
+            _ => Ok(Some(Self { _file: file })),
+        }
     }
 }
 

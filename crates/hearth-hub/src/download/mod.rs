@@ -7,7 +7,7 @@
 
 mod fetch;
 mod job;
-mod lock;
+pub(crate) mod lock;
 mod part;
 mod progress;
 mod room;

@@ -69,7 +69,10 @@ pub(crate) fn open(
 }
 
 fn is_whole(blob: &Path, wanted: &ModelFile, meter: &Meter, stop: &Stop) -> Result<bool, HubError> {
-    let Ok(file) = File::open(blob) else { return Ok(false) };
+    let file = match File::open(blob) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(HubError::io(blob))?,
+    };
     if file.metadata().map_err(HubError::io(blob))?.len() != wanted.size {
         return Ok(false);
     }

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::{
+    cache::RepoCache,
     scan::Layout,
     testing::{COMMIT, files, safetensors, scan_one, size, write, write_snapshot},
 };
@@ -48,7 +49,7 @@ fn a_file_with_a_link_elsewhere_frees_nothing() {
     let root = home.path().join("root");
     write(&root.join("model"), &files());
     fs::hard_link(root.join("model/model.safetensors"), home.path().join("kept")).unwrap();
-    fs::hard_link(root.join("model/config.json"), root.join("model/config.copy")).unwrap();
+    fs::hard_link(root.join("model/config.json"), root.join("model/copy.json")).unwrap();
     let config = files()[0].1.len() as u64;
     let tokenizer = files()[2].1.len() as u64;
     assert_eq!(remove(&root, Layout::Any, "model").unwrap(), config + tokenizer);
@@ -108,8 +109,36 @@ fn what_lies_elsewhere_is_refused() {
     refused(root.join("model/.."), "added in the settings");
     refused(root.join("absent"), "cannot remove");
     write(&root.join("model/inner"), &files());
-    refused(root.join("model"), "holds another model");
+    refused(root.join("model"), "also holds");
     assert_eq!(names(&root), ["link", "model"]);
+}
+
+#[test]
+fn a_folder_with_other_things_in_it_stays() {
+    let home = tempfile::tempdir().unwrap();
+    for other in ["letter.docx", "photos/one.jpg"] {
+        let model = home.path().join("Downloads");
+        write(&model.join("photos"), &files()[..1]);
+        write(&model, &files());
+        fs::write(model.join(other), "x").unwrap();
+        let error = remove(home.path(), Layout::Any, "Downloads").unwrap_err().to_string();
+        assert!(error.contains(other) && model.join("config.json").exists(), "{error}");
+        fs::remove_dir_all(model).unwrap();
+    }
+}
+
+#[test]
+fn what_is_being_downloaded_stays() {
+    let home = tempfile::tempdir().unwrap();
+    write_snapshot(home.path(), "a/b", COMMIT, &files());
+    let cache = RepoCache::new(home.path(), &"a/b".parse().unwrap());
+    fs::create_dir_all(cache.whole_lock().parent().unwrap()).unwrap();
+    let download = RepoLock::shared(&cache.whole_lock()).unwrap();
+    let error = remove(home.path(), Layout::HubCache, "a/b").unwrap_err().to_string();
+    assert!(error.contains("is being downloaded") && cache.dir().exists(), "{error}");
+    drop(download);
+    remove(home.path(), Layout::HubCache, "a/b").unwrap();
+    assert!(!cache.dir().exists());
 }
 
 #[test]

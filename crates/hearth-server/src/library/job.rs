@@ -43,7 +43,11 @@ impl Job {
                     let mut wishes = self.wishes.clone();
                     tokio::select! {
                         () = self.work() => {}
-                        _ = wishes.wait_for(|wish| *wish != Wish::Run) => continue,
+                        wish = wishes.wait_for(|wish| *wish != Wish::Run) => match wish {
+                            Ok(_) => continue,
+                            // It was forgotten.
+                            Err(_) => return,
+                        },
                     }
                 }
                 Wish::Pause => self.end(State::Paused, None).await,
