@@ -237,7 +237,9 @@ impl State {
                 resident.needs = Needs::of(&facts);
                 machine = Some(facts.cache.memory_limit);
             }
-            resident.needs.answers = resident.needs.answers.max(worker.running);
+            // What the last answer has needed is told a moment after its end.
+            let running = if resident.using > 0 { worker.running } else { 0 };
+            resident.needs.answers = resident.needs.answers.max(running);
         }
         let known = |bytes| if bytes > 0 { bytes } else { u64::MAX };
         self.residents.budget = self.residents.budget.or(machine.map(known));

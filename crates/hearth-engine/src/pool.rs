@@ -221,6 +221,9 @@ impl Keeper {
     }
 
     fn load(&mut self, reply: oneshot::Sender<Result<Arc<ModelFacts>>>) {
+        if reply.is_closed() {
+            return; // Nobody would use the worker.
+        }
         let started = self.start().map(drop);
         let WorkerInfo { state, facts, .. } = self.stats.worker().clone();
         let answer = match (started, facts) {
@@ -233,6 +236,9 @@ impl Keeper {
     }
 
     fn generate(&mut self, id: RequestId, task: Generate, updates: Updates) {
+        if updates.is_closed() {
+            return;
+        }
         if let Some(session) = task.session.filter(|_| task.takes_over) {
             // It goes on from what the fill has done so far.
             self.cancel_fill(session);

@@ -127,9 +127,11 @@ impl Stats {
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut WorkerInfo)) {
-        let before = self.worker().state;
+        let before = (self.worker().state, self.worker().running);
         self.worker.send_modify(change);
-        if self.worker().state != before {
+        let (state, running) = (self.worker().state, self.worker().running);
+        // Whoever waits for memory may have it now.
+        if state != before.0 || running < before.1 {
             self.pulse.beat();
         }
     }

@@ -278,6 +278,9 @@ impl MlxRunner {
         for (place, segment) in batch.iter().enumerate() {
             let id = segment.slot;
             let slot = self.slots.get(&id).ok_or_else(|| not_open(id))?;
+            if slot.broken {
+                return Err(broken(id));
+            }
             if batch[..place].iter().any(|other| other.slot == id) {
                 return Err(Error::internal(format!("slot {id} is in the batch twice")));
             }
