@@ -46,6 +46,9 @@ pub struct CacheFacts {
     pub memory_limit: u64,
 }
 
+/// Names that mean the default model, in any case, as clients send them that have to send something.
+pub const DEFAULT_NAMES: [&str; 3] = ["", "EMPTY", "default"];
+
 /// A model as clients see it in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCard {

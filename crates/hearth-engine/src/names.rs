@@ -1,11 +1,9 @@
 //! The names under which a model is found.
 
+use hearth_core::model::DEFAULT_NAMES;
 use hearth_core::{Error, ErrorKind};
 
 use crate::spec::ModelSpec;
-
-/// Names that mean the default model, as clients send them that have to send something.
-const DEFAULTS: [&str; 3] = ["", "EMPTY", "default"];
 
 /// Characters of an unknown model's name that an error repeats, and names of models that it tells.
 const LONGEST_NAME_SHOWN: usize = 128;
@@ -24,7 +22,7 @@ pub(crate) fn rank(spec: &ModelSpec, name: &str) -> Option<usize> {
 
 /// Whether `name` stands for the default model.
 pub(crate) fn is_default(name: &str) -> bool {
-    DEFAULTS.iter().any(|default| default.eq_ignore_ascii_case(name))
+    DEFAULT_NAMES.iter().any(|default| default.eq_ignore_ascii_case(name))
 }
 
 /// The error of a name that none of the models with these ids answers to.

@@ -138,8 +138,9 @@ impl HubError {
     }
 }
 
-/// A count of bytes as a person reads it, in units of thousands as disks are sold.
-fn bytes(count: u64) -> String {
+/// A count of bytes as a person reads it, in units of thousands, as disks are sold and the Hub counts.
+#[must_use]
+pub fn bytes(count: u64) -> String {
     match count {
         0..1_000_000 => format!("{:.1} kB", count as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", count as f64 / 1e6),

@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-/// Names by which clients ask for whatever model is the default; no model can be called so.
-const DEFAULTS: [&str; 3] = ["", "EMPTY", "default"];
+use hearth_core::model::DEFAULT_NAMES;
 
 /// The longest name that a person can give, in characters.
 const MAX_CHARS: usize = 96;
@@ -33,7 +32,7 @@ pub fn display_name(source: &str) -> &str {
 pub fn check(name: &str) -> Result<&str, BadName> {
     let name = name.trim();
     let reason = match name {
-        _ if DEFAULTS.iter().any(|default| default.eq_ignore_ascii_case(name)) => {
+        _ if DEFAULT_NAMES.iter().any(|default| default.eq_ignore_ascii_case(name)) => {
             "clients mean the default model by it"
         }
         _ if name.chars().count() > MAX_CHARS => "it is longer than 96 characters",

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use hearth_engine::ModelSpec;
+use hearth_hub::files::RepoId;
 use hearth_hub::{cache, names};
 
 use crate::ember;
@@ -46,11 +47,11 @@ pub fn display_all(names: &[String]) -> String {
 
 /// The snapshot of a Hugging Face repository that another tool has downloaded.
 fn in_hub_cache(name: &str, env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
-    let Some((owner, repo)) = repo_id(name) else {
+    let Ok(repo) = name.parse::<RepoId>() else {
         bail!("there is no model `{name}`: give a model's folder, a Hugging Face id (owner/name), or `ember`");
     };
     let cache = cache::cache_dir(env).context("HOME is not set, so there is no Hugging Face cache to look into")?;
-    let folder = cache.join(format!("models--{owner}--{repo}"));
+    let folder = cache.join(repo.folder());
     Ok(snapshot(&folder).ok_or_else(|| NotHere { repo: name.to_owned(), cache })?)
 }
 
@@ -77,19 +78,10 @@ impl std::error::Error for NotHere {}
 fn snapshot(folder: &Path) -> Option<PathBuf> {
     let revision = std::fs::read_to_string(folder.join("refs/main")).ok()?;
     let revision = revision.trim();
-    let dir = folder.join("snapshots").join(is_segment(revision).then_some(revision)?);
+    // It names one folder, whatever the file says.
+    let plain = Path::new(revision).components().eq([Component::Normal(revision.as_ref())]);
+    let dir = folder.join("snapshots").join(plain.then_some(revision)?);
     dir.is_dir().then_some(dir)
-}
-
-fn repo_id(name: &str) -> Option<(&str, &str)> {
-    let (owner, repo) = name.split_once('/')?;
-    (is_segment(owner) && is_segment(repo)).then_some((owner, repo))
-}
-
-/// One part of a repository's id, which can name nothing outside the folder it is joined to.
-fn is_segment(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !text.is_empty() && text.len() <= 96 && !text.starts_with('.') && text.chars().all(plain)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod weights;
 use hearth_core::{cache::LARGEST_FEED, model::CacheFacts};
 use serde::Serialize;
 
+use crate::error::bytes;
+
 pub use machine::{Machine, measure_bandwidth};
 pub use needs::{Needs, tensor_bytes};
 
@@ -121,7 +123,7 @@ fn tokens_per_second(needs: &Needs, bandwidth: f64, tokens: usize) -> f64 {
 }
 
 fn sentence(fit: &Fit) -> String {
-    let (weights, conversation, limit) = (size(fit.weights), size(fit.conversation), size(fit.limit));
+    let (weights, conversation, limit) = (bytes(fit.weights), bytes(fit.conversation), bytes(fit.limit));
     let needs = format!("{weights} for the weights and {conversation} for a conversation of {} tokens", fit.tokens);
     match fit.verdict {
         _ if fit.limit == 0 => format!("It takes {needs}; how much this machine can hold is not known."),
@@ -136,13 +138,6 @@ fn sentence(fit: &Fit) -> String {
                 "It will not fit: {needs}, but this machine can hold {limit}; choose a smaller model or one of fewer bits."
             )
         }
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 

@@ -1,14 +1,7 @@
 //! Figures, times and tables as people read them. What comes from a server or a folder is shown without its control
 //! characters: a model's name must not steer a terminal.
 
-/// Bytes of files in decimal units, as the Hub and file managers count them.
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
+pub(super) use hearth_hub::error::bytes as size;
 
 /// A stretch of time in its largest unit.
 pub(super) fn span(seconds: u64) -> String {
