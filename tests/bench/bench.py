@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from client import Server, post, request, seconds_to_quiet, stream
 from conversations import bench_conversations
+from downloads import bench_downloads
 
 HERE = Path(__file__).parent
 
@@ -280,6 +281,7 @@ def sections_of(args, env, log):
     for size in ("tiny-bf16", "tiny-4bit"):
         folder = args.models / size
         yield f"{size}, in process", lambda: bench_in_process(args, folder, env, in_process(1000)[1:4:2])
+    yield "downloads", lambda: bench_downloads(args, env)
 
 
 def main():
@@ -287,6 +289,7 @@ def main():
     parser.add_argument("--hearth", required=True, help="the release binary")
     parser.add_argument("--peer", required=True, help="hearth-mlx's example `bench`, built for release")
     parser.add_argument("--fake-server", required=True, help="the example `fake_server`, built for release")
+    parser.add_argument("--test-hub", required=True, help="the program `test_hub`, built for release")
     parser.add_argument("--models", type=Path, required=True, help="folder of tiny/ and medium/, as models.py writes them")
     parser.add_argument("--openblas", required=True, help="libopenblas, given to Python ahead of the wheel's BLAS")
     parser.add_argument("--pairs", type=int, default=5)

@@ -13,7 +13,12 @@ use crate::{cmd, setup};
 /// `args` go to bench.py, such as `--only tiny` or `--out FILE`.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     setup::run(workspace)?;
-    for (package, what) in [("hearth", "--bins"), ("hearth-mlx", "--examples"), ("hearth-server", "--examples")] {
+    for (package, what) in [
+        ("hearth", "--bins"),
+        ("hearth-mlx", "--examples"),
+        ("hearth-server", "--examples"),
+        ("hearth-test-hub", "--bins"),
+    ] {
         cmd::run(workspace.cargo().args(["build", "--release", "--package", package, what]))?;
     }
     let scripts = workspace.root.join("tests/bench");
@@ -30,6 +35,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
             .arg(release.join("examples/bench"))
             .arg("--fake-server")
             .arg(release.join("examples/fake_server"))
+            .arg("--test-hub")
+            .arg(release.join("test_hub"))
             .arg("--models")
             .arg(models)
             .args(["--openblas", "libopenblas.so.0"])
