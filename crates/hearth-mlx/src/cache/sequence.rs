@@ -10,7 +10,7 @@ use hearth_core::{
     runner::{Cuts, MOST_MARKS, superfluous_mark},
 };
 
-use super::{Cache, LayerCache, LayerKind, Recurrent, STEP, Tokens, bytes};
+use super::{Cache, LayerCache, LayerKind, Recurrent, STEP, Tokens, bytes, tokens::room};
 use crate::ops::{self, Array};
 
 /// The caches of one sequence, one for each layer.
@@ -109,8 +109,8 @@ impl SequenceCache {
         Ok(())
     }
 
-    /// The same caches, cut back to `len`. Nothing is copied, but for what is shared, or would leave more than half of its
-    /// buffers empty: that moves to other ones, one layer after the other.
+    /// The same caches, cut back to `len`. Nothing is copied, but for what is shared, or would leave its buffers with more room
+    /// than memory is reckoned with: that moves to other ones, one layer after the other.
     pub fn cut(mut self, len: usize) -> Result<Self> {
         let (len, mark) = self.place(len)?;
         for (index, layer) in self.layers.iter_mut().enumerate() {
@@ -159,11 +159,13 @@ impl SequenceCache {
     }
 }
 
-/// Whether a layer cannot keep its buffers when it is cut to `len`: others hold them too, or more than half of what there is
-/// room for would be empty, and not only by a step's room.
+/// Whether a layer cannot keep its buffers when it is cut to `len`: others hold them too, or they are larger than
+/// [`CacheFacts::sequence_bytes`](hearth_core::model::CacheFacts::sequence_bytes) says of a prompt that goes on from there. To
+/// copy them costs about what a few tokens cost, for each of which they are read.
 fn moves(layer: &LayerCache, len: i32) -> bool {
-    let wasted = |tokens: &Tokens| tokens.buffers().first().is_some_and(|buffer| buffer.dim(2) / 2 > len + STEP);
-    layer.tokens().is_some_and(|tokens| !tokens.shared().is_empty() || wasted(tokens))
+    let reckoned = len + STEP + room(len);
+    let too_large = |tokens: &Tokens| tokens.buffers().first().is_some_and(|buffer| buffer.dim(2) > reckoned);
+    layer.tokens().is_some_and(|tokens| !tokens.shared().is_empty() || too_large(tokens))
 }
 
 impl Mark {
