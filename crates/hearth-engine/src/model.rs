@@ -110,10 +110,15 @@ impl Model {
         self.spec().settings.keep_alive.unwrap_or(self.options.keep_alive)
     }
 
+    /// What it needs, where a worker has looked at it.
+    pub(crate) fn known_needs(&self) -> Option<Needs> {
+        self.worker().facts.map(|facts| Needs::of(&facts))
+    }
+
     /// What it needs, as far as that is known.
     pub(crate) async fn needs(&self) -> Needs {
-        if let Some(facts) = self.worker().facts {
-            return Needs::of(&facts);
+        if let Some(needs) = self.known_needs() {
+            return needs;
         }
         let spec = self.spec();
         Needs { weights: spawn_blocking(move || spec.weights()).await.unwrap_or(0), answers: 0 }

@@ -79,12 +79,15 @@ impl Models {
             return Err(shutting_down());
         }
         state.sync();
+        // Another's load may have told more than the folder.
+        let needs = model.known_needs().or(needs);
         let admission = state.residents.admit(key, needs.unwrap_or_default());
         match (admission, needs) {
             (Admission::Here, _) => {}
             (_, None) => return Ok(None),
             (Admission::Fits, Some(needs)) => {
-                let resident = Resident::new(model.clone(), needs, model.keep_alive(), Instant::now());
+                let mut resident = Resident::new(model.clone(), needs, model.keep_alive(), Instant::now());
+                resident.failures = model.worker().failures;
                 state.residents.insert(key, resident);
                 state.tell_limits();
                 self.tend(&mut state);
@@ -106,9 +109,10 @@ impl Models {
     /// [`Models::admit`], and loads a model of which nothing is known yet. Where its share of the memory turns out to be less
     /// than any answer needs, it is tried once more: now others go for that, too.
     pub(crate) async fn enter(self: &Arc<Self>, model: &Arc<Model>, keep_alive: Option<KeepAlive>) -> Result<Use> {
-        let used = self.admit(model, keep_alive).await?;
         let is_known = || model.worker().facts.is_some();
-        if is_known() {
+        let was_known = is_known();
+        let used = self.admit(model, keep_alive).await?;
+        if was_known {
             return Ok(used);
         }
         match model.load().await {
@@ -230,6 +234,7 @@ impl State {
         for resident in self.residents.iter_mut() {
             let worker = resident.model.worker();
             resident.pinned = resident.model.is_pinned();
+            resident.failed = worker.failures > resident.failures && worker.state != WorkerState::Ready;
             if resident.model.is_retired() {
                 resident.keep_alive = KeepAlive::For(Duration::ZERO);
             }

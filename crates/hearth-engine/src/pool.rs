@@ -327,7 +327,10 @@ impl Keeper {
             }
             Report::LoadFailed(error, facts) => {
                 if let Some(facts) = facts {
-                    self.stats.change(|worker| worker.facts = Some(Arc::new(*facts)));
+                    self.stats.change(|worker| {
+                        worker.facts = Some(Arc::new(*facts));
+                        worker.failures += 1;
+                    });
                 }
                 // Whoever waits for the load gets the error and tells it.
                 tracing::info!(model = self.name, "not loaded: {error}");
@@ -405,8 +408,10 @@ impl Keeper {
     }
 
     fn show(&self, state: WorkerState, pid: Option<u32>) {
-        let worker = |facts| WorkerInfo { state, pid, facts, ..WorkerInfo::default() };
-        self.stats.change(|old| *old = worker(old.facts.take()));
+        self.stats.change(|old| {
+            let (facts, failures) = (old.facts.take(), old.failures);
+            *old = WorkerInfo { state, pid, facts, failures, ..WorkerInfo::default() };
+        });
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct Resident<M> {
     used: Instant,
     /// Whether it is being unloaded.
     pub(crate) leaving: bool,
+    /// Loads that had failed for want of memory before it was admitted.
+    pub(crate) failures: u64,
+    /// Whether one has since: nobody comes to it before all who wanted it have let go of it.
+    pub(crate) failed: bool,
     /// The limit that it was told.
     limit: Option<u64>,
 }
@@ -44,8 +48,8 @@ pub(crate) struct Resident<M> {
 impl<M> Resident<M> {
     /// A model that nobody uses yet.
     pub(crate) fn new(model: M, needs: Needs, keep_alive: KeepAlive, now: Instant) -> Self {
-        let (pinned, using, leaving) = (false, 0, false);
-        Self { model, needs, pinned, keep_alive, using, used: now, leaving, limit: None }
+        let (pinned, using, leaving, failures, failed) = (false, 0, false, 0, false);
+        Self { model, needs, pinned, keep_alive, using, used: now, leaving, failures, failed, limit: None }
     }
 
     fn is_idle(&self) -> bool {
@@ -118,7 +122,7 @@ impl<M> Residents<M> {
     /// Whether the model of `key`, which needs so much, may be used now.
     pub(crate) fn admit(&self, key: Key, needs: Needs) -> Admission {
         match (self.get(key), self.budget) {
-            (Some(resident), _) if resident.leaving => return Admission::Wait,
+            (Some(resident), _) if resident.leaving || resident.failed => return Admission::Wait,
             (Some(_), _) => return Admission::Here,
             // The first one tells what there is.
             (None, None) if !self.held.is_empty() => return Admission::Wait,

@@ -99,6 +99,8 @@ pub(crate) struct WorkerInfo {
     pub(crate) pid: Option<u32>,
     /// Learned at the last load, also at one that failed for want of memory, and kept when the worker goes.
     pub(crate) facts: Option<Arc<ModelFacts>>,
+    /// Loads that failed for want of memory.
+    pub(crate) failures: u64,
     /// Bytes of caches that are kept, and that running sequences need.
     pub(crate) kept: u64,
     pub(crate) running: u64,

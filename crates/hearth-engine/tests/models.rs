@@ -222,6 +222,15 @@ async fn a_model_that_turns_out_to_need_more_is_tried_once_more() {
 }
 
 #[tokio::test]
+async fn all_who_ask_first_for_a_model_that_needs_more_get_their_answer() {
+    let setup = Setup::within(&[("a", 7_900), ("b", 8_000)]);
+    setup.engine.offer(vec![setup.spec("a", 7_900), setup.spec("b", 1)]);
+    assert_eq!(setup.say("a").await, "a");
+    assert_eq!(join_all((0..3).map(|_| setup.say("b"))).await, ["b"; 3]);
+    assert_eq!(setup.loaded(), "b", "without the other");
+}
+
+#[tokio::test]
 async fn the_first_model_to_load_tells_what_the_machine_has() {
     let setup = Setup::new(&[("a", 8_000), ("b", 8_000), ("c", 7_000)], EngineOptions::default());
     assert_eq!(join_all(["a", "b"].map(|id| setup.say(id))).await, ["a", "b"]);
