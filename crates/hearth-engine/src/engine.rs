@@ -1,5 +1,6 @@
 //! The handle of all models: requests go in, streams of events come out.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use hearth_core::chat::{ChatRequest, Message};
 use hearth_core::model::{KeepAlive, ModelFacts};
 use tokio::sync::watch;
 
+use crate::archive::Archive;
 use crate::model::Model;
 use crate::models::Models;
 use crate::names;
@@ -29,6 +31,8 @@ struct Shared {
     options: EngineOptions,
     /// The default one first.
     offered: Mutex<Vec<Arc<Model>>>,
+    /// Of all names that were ever offered.
+    archives: Mutex<HashMap<String, Arc<Archive>>>,
     models: Arc<Models>,
 }
 
@@ -36,7 +40,8 @@ impl Engine {
     /// Models to be served, the default one first. Nothing is started yet.
     pub fn new(models: Vec<ModelSpec>, placement: Placement, options: EngineOptions) -> Self {
         let pool = Arc::new(Models::new(options.cache.limit));
-        let engine = Self { shared: Arc::new(Shared { placement, options, offered: Mutex::default(), models: pool }) };
+        let (offered, archives) = Default::default();
+        let engine = Self { shared: Arc::new(Shared { placement, options, offered, archives, models: pool }) };
         engine.offer(models);
         engine
     }
@@ -44,8 +49,9 @@ impl Engine {
     /// Serves these models from now on, the first of them as the default. One that runs and is no longer among them
     /// finishes its requests and is unloaded; one whose names or settings have changed goes on running where it can.
     pub fn offer(&self, models: Vec<ModelSpec>) {
-        let Shared { placement, options, offered, models: pool } = &*self.shared;
+        let Shared { placement, options, offered, archives, models: pool } = &*self.shared;
         let mut offered = offered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut archives = archives.lock().unwrap_or_else(PoisonError::into_inner);
         let mut old = std::mem::take(&mut *offered);
         let find = |spec: ModelSpec| match old.iter().position(|model| model.spec().same_worker(&spec)) {
             Some(place) => {
@@ -53,7 +59,10 @@ impl Engine {
                 model.set_spec(spec);
                 model
             }
-            None => Arc::new(Model::new(spec, placement.clone(), options.clone(), pool.pulse.clone())),
+            None => {
+                let archive = archives.entry(spec.id.clone()).or_default().clone();
+                Arc::new(Model::new(spec, placement.clone(), options.clone(), pool.pulse.clone(), archive))
+            }
         };
         *offered = models.into_iter().map(find).collect();
         old.iter().for_each(|model| model.retire());

@@ -5,6 +5,7 @@
 
 mod admission;
 mod answer;
+mod archive;
 mod caches;
 mod choice;
 mod device;

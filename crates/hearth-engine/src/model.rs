@@ -1,7 +1,7 @@
 //! One model that may be served: its text side, its sessions, its worker. Nothing of it is started before it is used.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hearth_core::chat::{ChatRequest, ToolChoice};
@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 
+use crate::archive::Archive;
 use crate::choice::Choice;
 use crate::fill::Fill;
 use crate::models::Use;
@@ -38,7 +39,7 @@ pub(crate) struct Model {
     options: EngineOptions,
     created: u64,
     stats: Arc<Stats>,
-    sessions: OnceLock<Sessions>,
+    archive: Arc<Archive>,
     /// `None` while it is not loaded.
     text: tokio::sync::Mutex<Option<Text>>,
     /// One permit for each request that may be in the house, running or waiting.
@@ -55,7 +56,13 @@ pub(crate) struct Place {
 }
 
 impl Model {
-    pub(crate) fn new(spec: ModelSpec, placement: Placement, options: EngineOptions, pulse: Pulse) -> Self {
+    pub(crate) fn new(
+        spec: ModelSpec,
+        placement: Placement,
+        options: EngineOptions,
+        pulse: Pulse,
+        archive: Arc<Archive>,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let stats = Arc::new(Stats::new(pulse));
         let load = LoadRequest {
@@ -65,13 +72,14 @@ impl Model {
             cache: options.cache.clone(),
         };
         let (pool, keeper) = Pool::new(&spec.id, placement, load, stats.clone());
+        archive.join(&pool);
         Self {
             key: NEXT.fetch_add(1, Relaxed),
             spec: Mutex::new(Arc::new(spec)),
             retired: AtomicBool::new(false),
             created: unix(),
             stats,
-            sessions: OnceLock::new(),
+            archive,
             text: tokio::sync::Mutex::default(),
             places: Arc::new(Semaphore::new(places(&options))),
             options,
@@ -209,17 +217,15 @@ impl Model {
 
     /// Its sessions; their files are read from here on.
     pub(crate) fn sessions(&self) -> &Sessions {
-        self.sessions.get_or_init(|| {
-            let pool = self.pool().clone();
-            let forget = Arc::new(move |session| pool.forget(session));
-            Sessions::new(&self.id(), self.options.sessions.clone(), sessions::clock(), forget)
-        })
+        // Its task hears what is to be forgotten.
+        self.pool();
+        self.archive.open(&self.id(), &self.options.sessions)
     }
 
     /// Its sessions, where there may be any.
     pub(crate) fn known_sessions(&self) -> Option<&Sessions> {
         let dir = self.options.sessions.dir.as_ref();
-        let may_be = self.sessions.get().is_some() || dir.is_some_and(|dir| sessions::has_files(dir, &self.id()));
+        let may_be = self.archive.get().is_some() || dir.is_some_and(|dir| sessions::has_files(dir, &self.id()));
         may_be.then(|| self.sessions())
     }
 
@@ -246,7 +252,7 @@ impl Model {
     pub(crate) async fn shutdown(&self) {
         self.places.close();
         self.pool().shutdown().await;
-        if let Some(sessions) = self.sessions.get()
+        if let Some(sessions) = self.archive.get()
             && !sessions.flush(FLUSH).await
         {
             tracing::warn!("some sessions with {} were not saved in time", self.id());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hearth_core::model::ModelFacts;
 use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -58,6 +58,9 @@ const MOST_FORGOTTEN: usize = 1 << 16;
 pub(crate) struct Pool {
     messages: UnboundedSender<Message>,
 }
+
+/// A pool that may have ended.
+pub(crate) struct WeakPool(WeakUnboundedSender<Message>);
 
 enum Message {
     Load(oneshot::Sender<Result<Arc<ModelFacts>>>),
@@ -113,11 +116,6 @@ impl Pool {
         self.tell(Message::Fill(task));
     }
 
-    /// Has the worker forget what a session left behind.
-    pub(crate) fn forget(&self, session: SessionKey) {
-        self.tell(Message::Forget(session));
-    }
-
     /// The worker, and those after it, may use so many bytes.
     pub(crate) fn limit(&self, bytes: u64) {
         self.tell(Message::Limit(bytes));
@@ -133,6 +131,10 @@ impl Pool {
         self.tell_and_wait(Message::Shutdown).await;
     }
 
+    pub(crate) fn downgrade(&self) -> WeakPool {
+        WeakPool(self.messages.downgrade())
+    }
+
     async fn tell_and_wait(&self, message: impl FnOnce(oneshot::Sender<()>) -> Message) {
         let (reply, done) = oneshot::channel();
         self.tell(message(reply));
@@ -143,6 +145,13 @@ impl Pool {
     fn tell(&self, message: Message) {
         // If the task has ended with its runtime, whoever waits for an answer learns it from the closed channel.
         let _ = self.messages.send(message);
+    }
+}
+
+impl WeakPool {
+    /// Has the worker, or the next one, forget what a session left behind; false where no other can come.
+    pub(crate) fn forget(&self, session: SessionKey) -> bool {
+        self.0.upgrade().is_some_and(|messages| messages.send(Message::Forget(session)).is_ok())
     }
 }
 

@@ -387,3 +387,18 @@ async fn each_models_sessions_are_its_own() {
     assert!(setup.engine.delete_session("tea", None).await.unwrap());
     assert_eq!(messages(None).await, None);
 }
+
+#[tokio::test]
+async fn a_model_whose_settings_change_goes_on_with_its_sessions() {
+    let setup = Setup::within(&[("a", 1)]);
+    let session = |id: &str| Some(SessionRef { id: id.into(), explicit: true });
+    let gate = setup.gate("a");
+    let old = setup.engine.chat(ChatRequest { session: session("tea"), ..ask("a") }).await.unwrap();
+    let settings = ModelSettings { context: Some(1000), ..ModelSettings::default() };
+    setup.engine.offer(vec![ModelSpec { settings, ..setup.spec("a", 1) }]);
+    say(&setup.engine, ChatRequest { session: session("milk"), ..ask("a") }).await;
+    drop(gate);
+    end(old).await.unwrap();
+    let sessions = setup.engine.sessions().await.unwrap();
+    assert_eq!(sessions.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["tea", "milk"]);
+}
