@@ -115,6 +115,9 @@ impl Model {
 
     /// How long it stays loaded where no request says.
     pub(crate) fn keep_alive(&self) -> KeepAlive {
+        if self.is_retired() {
+            return KeepAlive::For(Duration::ZERO);
+        }
         self.spec().settings.keep_alive.unwrap_or(self.options.keep_alive)
     }
 
@@ -240,6 +243,11 @@ impl Model {
     /// The worker, and those after it, may use so many bytes.
     pub(crate) fn limit(&self, bytes: u64) {
         self.pool().limit(bytes);
+    }
+
+    /// Ends a worker that nobody wants any more.
+    pub(crate) fn abandon(&self) {
+        self.pool().abandon();
     }
 
     /// Ends the worker in order, in a few seconds at most. Requests that are on it end with `ModelUnloaded`.

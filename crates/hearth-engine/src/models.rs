@@ -102,7 +102,7 @@ impl Models {
                 return Err(too_large(weights + answers, weights, state.residents.budget.unwrap_or(u64::MAX)));
             }
         }
-        state.residents.enter(key, keep_alive);
+        state.residents.enter(key, keep_alive.filter(|_| !model.is_retired()));
         Ok(Some(Use { models: self.clone(), model: model.clone() }))
     }
 
@@ -235,9 +235,7 @@ impl State {
             let worker = resident.model.worker();
             resident.pinned = resident.model.is_pinned();
             resident.failed = worker.failures > resident.failures && worker.state != WorkerState::Ready;
-            if resident.model.is_retired() {
-                resident.keep_alive = KeepAlive::For(Duration::ZERO);
-            }
+            resident.set_keep_alive(resident.model.keep_alive());
             if let Some(facts) = worker.facts {
                 resident.needs = Needs::of(&facts);
                 machine = Some(facts.cache.memory_limit);
@@ -248,8 +246,15 @@ impl State {
         }
         let known = |bytes| if bytes > 0 { bytes } else { u64::MAX };
         self.residents.budget = self.residents.budget.or(machine.map(known));
-        let is_there = |resident: &Resident<Arc<Model>>| resident.model.worker().state != WorkerState::Stopped;
-        self.residents.retain(|resident| resident.using > 0 || resident.leaving || is_there(resident));
+        self.residents.retain(|resident| {
+            let is_there = || resident.model.worker().state != WorkerState::Stopped;
+            let stays = resident.using > 0 || resident.leaving || is_there();
+            if !stays {
+                // Whoever wanted it may have asked for a worker that is yet to be started.
+                resident.model.abandon();
+            }
+            stays
+        });
     }
 
     fn tell_limits(&mut self) {

@@ -121,6 +121,11 @@ impl Pool {
         self.tell(Message::Limit(bytes));
     }
 
+    /// Ends the worker, after what was asked for so far.
+    pub(crate) fn abandon(&self) {
+        self.tell(Message::Unload(oneshot::channel().0));
+    }
+
     /// Ends the worker, in a few seconds at most; the next request starts another.
     pub(crate) async fn unload(&self) {
         self.tell_and_wait(Message::Unload).await;

@@ -31,6 +31,8 @@ pub(crate) struct Resident<M> {
     pub(crate) needs: Needs,
     pub(crate) pinned: bool,
     pub(crate) keep_alive: KeepAlive,
+    /// What was set for it, before a request said otherwise.
+    setting: KeepAlive,
     /// Requests that use it.
     pub(crate) using: usize,
     /// When the last of them ended.
@@ -49,7 +51,26 @@ impl<M> Resident<M> {
     /// A model that nobody uses yet.
     pub(crate) fn new(model: M, needs: Needs, keep_alive: KeepAlive, now: Instant) -> Self {
         let (pinned, using, leaving, failures, failed) = (false, 0, false, 0, false);
-        Self { model, needs, pinned, keep_alive, using, used: now, leaving, failures, failed, limit: None }
+        Self {
+            model,
+            needs,
+            pinned,
+            keep_alive,
+            setting: keep_alive,
+            using,
+            used: now,
+            leaving,
+            failures,
+            failed,
+            limit: None,
+        }
+    }
+
+    /// What is set for it holds from when it changes, until a request says otherwise.
+    pub(crate) fn set_keep_alive(&mut self, setting: KeepAlive) {
+        if std::mem::replace(&mut self.setting, setting) != setting {
+            self.keep_alive = setting;
+        }
     }
 
     fn is_idle(&self) -> bool {

@@ -285,6 +285,27 @@ async fn a_model_that_nobody_uses_is_unloaded_after_its_time() {
 }
 
 #[tokio::test]
+async fn a_time_that_is_changed_holds_for_a_loaded_model() {
+    let setup = Setup::within(&[("a", 1)]);
+    let offer = |minutes: u64| {
+        let keep_alive = Some(KeepAlive::For(Duration::from_secs(60 * minutes)));
+        let settings = ModelSettings { keep_alive, ..ModelSettings::default() };
+        setup.engine.offer(vec![ModelSpec { settings, ..setup.spec("a", 1) }]);
+    };
+    setup.say("a").await;
+    offer(20);
+    while setup.status("a").unloads_in.is_none_or(|left| left <= Duration::from_secs(600)) {
+        tokio::task::yield_now().await;
+    }
+    say(&setup.engine, ChatRequest { keep_alive: Some(KeepAlive::Forever), ..ask("a") }).await;
+    offer(20);
+    setup.say("a").await;
+    assert_eq!(setup.status("a").unloads_in, None, "a request's word stands until the setting changes");
+    offer(0);
+    setup.until_loaded("").await;
+}
+
+#[tokio::test]
 async fn a_request_says_how_long_its_model_stays() {
     let setup = Setup::within(&[("a", 1), ("b", 1)]);
     let keep = |id: &str, keep_alive| ChatRequest { keep_alive: Some(keep_alive), ..ask(id) };
