@@ -132,6 +132,16 @@ impl Caches {
         self.cache.entry(key).map_or(0, Entry::whole_bytes)
     }
 
+    /// Bytes that were read and are not used yet.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read.values().map(Content::bytes).sum()
+    }
+
+    /// ... of one file.
+    pub(crate) fn read_bytes_of(&self, name: FileName) -> u64 {
+        self.read.get(&name).map_or(0, Content::bytes)
+    }
+
     /// Whether a file's content is at hand; asks for it otherwise.
     pub(crate) fn fetch(&mut self, name: FileName) -> Fetched {
         if self.read.contains_key(&name) {
@@ -237,9 +247,22 @@ impl Caches {
         runner.close(slot);
     }
 
+    /// Gives `bytes` back: first what was read, which can be read again, then what is kept; `spare` stays as it is.
+    pub(crate) fn give_back(&mut self, runner: &mut dyn Runner, bytes: u64, spare: Option<Key>) {
+        let spared = spare.and_then(|key| self.cache.entry(key)).map(|entry| entry.place);
+        let mut left = bytes;
+        while left > 0
+            && let Some(name) = self.read.keys().copied().find(|&name| spared != Some(Place::Disk(name)))
+        {
+            left = left.saturating_sub(self.read_bytes_of(name));
+            self.read.remove(&name);
+        }
+        self.shrink(runner, self.cache.bytes().saturating_sub(left), spare);
+    }
+
     /// Holds once what several begin with, then evicts what was of no use for longest, until no more than `bytes` are kept;
     /// `spare` stays as it is.
-    pub(crate) fn shrink(&mut self, runner: &mut dyn Runner, bytes: u64, spare: Option<Key>) {
+    fn shrink(&mut self, runner: &mut dyn Runner, bytes: u64, spare: Option<Key>) {
         while self.cache.bytes() > bytes {
             if let Some(alike) = self.cache.alike(spare) {
                 self.share(runner, alike);

@@ -326,7 +326,7 @@ impl Device {
     /// `None` where it has to wait.
     fn find_memory(&mut self, load: Load, hit: Option<Hit>) -> Option<Option<Hit>> {
         let demand = self.budget.demand(self.scheduler.loads().chain([load]));
-        let spare = hit.filter(|hit| matches!(hit.from, From::Take(_) | From::Copy(_))).map(|hit| hit.key);
+        let spare = hit.map(|hit| hit.key);
         // What is copied stays.
         let stays = match hit {
             Some(Hit { from: From::Copy(_), key, .. }) => self.caches.whole_bytes_of(key),
@@ -335,7 +335,7 @@ impl Device {
         let over = self.over(demand, hit);
         // Nothing is given up where even giving up everything would not be enough.
         if over > 0 && self.budget.over(demand + stays) == 0 {
-            self.caches.shrink(&mut *self.runner, self.caches.bytes().saturating_sub(over), spare);
+            self.caches.give_back(&mut *self.runner, over, spare);
         }
         match (self.over(demand, hit), hit) {
             (0, hit) => Some(hit),
@@ -346,13 +346,15 @@ impl Device {
         }
     }
 
-    /// How many bytes are too many where `demand` begins with `hit`: what is taken over is a part of what it needs.
+    /// How many bytes are too many where `demand` begins with `hit`: what it takes over, or was read for it, is a part of
+    /// what it needs.
     fn over(&self, demand: u64, hit: Option<Hit>) -> u64 {
         let taken = match hit {
             Some(Hit { from: From::Take(_), key, .. }) => self.caches.bytes_of(key),
+            Some(Hit { from: From::File(name), .. }) => self.caches.read_bytes_of(name),
             _ => 0,
         };
-        self.budget.over(demand + self.caches.bytes() - taken)
+        self.budget.over(demand + self.caches.bytes() + self.caches.read_bytes() - taken)
     }
 
     fn begin(&mut self, id: RequestId, found: Found) {
@@ -414,12 +416,12 @@ impl Device {
     fn hold_to_budget(&mut self) {
         loop {
             let demand = self.budget.demand(self.scheduler.loads());
-            let over = self.budget.over(demand + self.caches.bytes());
+            let over = self.budget.over(demand + self.caches.bytes() + self.caches.read_bytes());
             if over == 0 {
                 return;
             }
             if self.budget.over(demand) == 0 {
-                return self.caches.shrink(&mut *self.runner, self.caches.bytes().saturating_sub(over), None);
+                return self.caches.give_back(&mut *self.runner, over, None);
             }
             let Some((id, load)) = self.scheduler.newest() else { return };
             self.update(failed(id, self.budget.exhausted(load)));

@@ -550,6 +550,23 @@ fn what_was_read_for_a_request_that_is_gone_is_not_kept() {
 }
 
 #[test]
+fn what_was_read_counts_and_gives_way_first() {
+    let dir = TempDir::new().unwrap();
+    let (mut rig, id, turn) = reading(dir.path(), false);
+    let Message::Disk(event) = rig.link.1.recv().unwrap() else { panic!("nothing was read") };
+    rig.device.settle(event);
+    let (kept, read) = (rig.device.caches.bytes(), rig.device.caches.read_bytes());
+    assert!(kept > 0 && read >= 64 * 300, "{kept} {read}");
+    rig.obey(Command::Limit(kept + read));
+    assert!(!rig.device.caches.holds_nothing_read(), "there is room for it");
+    rig.obey(Command::Limit(kept + read - 1));
+    assert!(rig.device.caches.holds_nothing_read() && rig.device.caches.bytes() == kept);
+    rig.obey(Command::Limit(1 << 20));
+    rig.run();
+    assert_eq!((rig.answer(id), rig.reuse(id).source), (expected(&turn, 100), CacheSource::Disk), "it is read again");
+}
+
+#[test]
 fn one_file_is_read_once_for_all_who_wait_for_it() {
     let dir = TempDir::new().unwrap();
     let (mut rig, _, turn) = reading(dir.path(), false);
