@@ -275,7 +275,7 @@ impl Device {
         while let Some((id, attempt)) = self.attempt() {
             match attempt {
                 Attempt::Begin(found) => self.begin(id, found),
-                Attempt::Hold(hold) => self.scheduler.hold(id, hold, Instant::now()),
+                Attempt::Hold(hold) => self.scheduler.hold(id, hold),
                 Attempt::Refuse(error) => self.dismiss(failed(id, error)),
                 Attempt::Done => self.dismiss(filled(id)),
             }
@@ -311,6 +311,9 @@ impl Device {
         }
         let Some(hit) = self.find_memory(load, found.hit) else { return Some((id, Attempt::Hold(Hold::Memory))) };
         if let Some(Hit { from: From::File(name), .. }) = hit {
+            self.scheduler.want(id, name, Instant::now());
+            // What it wanted before takes a place among those that are read.
+            self.drop_unused();
             match self.caches.fetch(name) {
                 Fetched::Here => {}
                 Fetched::Soon => return Some((id, Attempt::Hold(Hold::File(name)))),

@@ -10,6 +10,7 @@ use hearth_core::task::{CacheSource, SessionKey};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk_tier::FileName;
 use crate::fake::{Counts, END, FakeRunner, hash_answer};
 use crate::radix::tests::random;
 use crate::worker::protocol::{CacheOptions, DiskOptions, End};
@@ -577,6 +578,41 @@ fn one_file_is_read_once_for_all_who_wait_for_it() {
     rig.run();
     assert!(rig.link.1.try_recv().is_err(), "it was not read again");
     assert_eq!(rig.count(|counts| &counts.imports), 1);
+}
+
+#[test]
+fn who_finds_a_better_file_lets_go_of_the_one_that_was_read() {
+    let dir = TempDir::new().unwrap();
+    let cache = with_disk(1 << 20, dir.path(), 1 << 20);
+    let mut rig = Rig::plain(cache.clone());
+    let turns: Vec<_> = (1..3).map(|seed| rig.ask(&text(seed, 300), None).1).collect();
+    rig.obey(Command::Shutdown);
+    let mut rig = Rig::plain(cache);
+    rig.ask(&[9], None);
+    let prompts: Vec<_> = turns.iter().map(|turn| [turn.as_slice(), &[5; 40]].concat()).collect();
+    let ids: Vec<_> = prompts.iter().map(|prompt| rig.add(prompt, 100, None)).collect();
+    rig.turn();
+    for _ in 0..2 {
+        let Message::Disk(event) = rig.link.1.recv().unwrap() else { panic!("nothing was read") };
+        rig.device.settle(event);
+    }
+    let better = |prompt: &Vec<u32>| {
+        let (tokens, cuts) = (prompt[..330].to_vec(), Default::default());
+        let label = disk_tier::Label { tokens, cuts, session: None };
+        disk_tier::Indexed { name: FileName::of("fake", &label.tokens), label, used: std::time::SystemTime::now() }
+    };
+    rig.device.settle(disk_tier::Event::Indexed(prompts.iter().map(better).collect()));
+    rig.device.begin_waiting();
+    for _ in 0..2 {
+        // It is not there.
+        let gone = rig.link.1.recv_timeout(Duration::from_secs(20)).expect("both are asked for");
+        let Message::Disk(event @ disk_tier::Event::Gone(_)) = gone else { panic!("it was read") };
+        rig.device.settle(event);
+    }
+    rig.run();
+    for (id, prompt) in ids.into_iter().zip(&prompts) {
+        assert_eq!(rig.answer(id), expected(prompt, 100));
+    }
 }
 
 #[test]

@@ -118,14 +118,17 @@ impl Scheduler {
         (sequence.hold == Hold::Nothing).then_some((sequence, slot))
     }
 
-    /// Lets a waiting request wait for something. `now` is when it began to, where that is a file.
-    pub(crate) fn hold(&mut self, id: RequestId, hold: Hold, now: Instant) {
+    /// Lets a waiting request wait for something.
+    pub(crate) fn hold(&mut self, id: RequestId, hold: Hold) {
         let Some(sequence) = self.queued(id) else { return };
         sequence.hold = hold;
-        match hold {
-            Hold::File(name) => sequence.reading = Some((name, sequence.reading.map_or(now, |(_, since)| since))),
-            Hold::Prefix(..) => sequence.waits += 1,
-            _ => {}
+        sequence.waits += usize::from(matches!(hold, Hold::Prefix(..)));
+    }
+
+    /// A waiting request wants this file from `now` on, and no other that it wanted before.
+    pub(crate) fn want(&mut self, id: RequestId, file: FileName, now: Instant) {
+        if let Some(sequence) = self.queued(id) {
+            sequence.reading = Some((file, sequence.reading.map_or(now, |(_, since)| since)));
         }
     }
 
@@ -143,7 +146,7 @@ impl Scheduler {
         self.release(|_| false);
     }
 
-    /// Whether somebody waits for a file, or has waited for it and not begun yet.
+    /// Whether somebody who has not begun yet wants a file.
     pub(crate) fn wants(&self, file: FileName) -> bool {
         let mut queued = self.waiting.iter().chain(&self.fills);
         queued.any(|sequence| sequence.reading.is_some_and(|(name, _)| name == file))

@@ -322,10 +322,11 @@ fn who_waits_for_a_prefix_or_a_file_is_passed_and_keeps_its_place() {
     (1..=4).for_each(|id| scheduler.add(id, task(10, 1), now));
     let next = |scheduler: &Scheduler| scheduler.next().map(|(sequence, _)| sequence.id);
     let file = crate::disk_tier::FileName::of("model", &[1]);
-    scheduler.hold(1, Hold::Prefix(0, 5), now);
-    scheduler.hold(2, Hold::File(file), now);
+    scheduler.hold(1, Hold::Prefix(0, 5));
+    scheduler.want(2, file, now);
+    scheduler.hold(2, Hold::File(file));
     assert_eq!((next(&scheduler), scheduler.wants(file)), (Some(3), true));
-    scheduler.hold(3, Hold::Memory, now);
+    scheduler.hold(3, Hold::Memory);
     assert_eq!(next(&scheduler), None, "nobody passes who waits for memory");
     assert!(scheduler.is_idle(), "and there is nothing to do but wait");
     scheduler.release(|hold| hold == Hold::File(file));
@@ -342,7 +343,7 @@ fn a_prefix_is_waited_for_until_it_is_there() {
     scheduler.add(1, task(100, 1), now);
     scheduler.begin(1, 0);
     scheduler.add(2, task(100, 1), now);
-    scheduler.hold(2, Hold::Prefix(0, 90), now);
+    scheduler.hold(2, Hold::Prefix(0, 90));
     for fed in [64, 100] {
         assert!(scheduler.next().is_none());
         let plan = scheduler.schedule();

@@ -48,7 +48,7 @@ pub(crate) struct Sequence {
     pub(crate) waits: usize,
     /// When it came.
     pub(crate) arrived: Instant,
-    /// The file that it waits for or has waited for, and when it began to wait for files.
+    /// The file with which it wants to begin, and when it began to wait for files.
     pub(crate) reading: Option<(FileName, Instant)>,
     /// How much of the prompt has been fed.
     fed: usize,
