@@ -104,6 +104,11 @@ impl Caches {
         self.cap > 0
     }
 
+    /// Whether the files are known.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.indexed
+    }
+
     /// Whether lookups have to wait until the files are known.
     pub(crate) fn is_indexing(&self) -> bool {
         !self.indexed && self.patient

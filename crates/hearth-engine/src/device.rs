@@ -98,6 +98,8 @@ struct Device {
     options: CacheOptions,
     /// Bytes of kept caches and of running sequences, as they were last told.
     told: (u64, u64),
+    /// Whether it was told that the files are known.
+    told_index: bool,
     /// Steps that have failed in a row.
     failures: usize,
     /// What is to be reported next.
@@ -131,6 +133,7 @@ impl Device {
             budget,
             options: request.cache.clone(),
             told: (0, 0),
+            told_index: false,
             failures: 0,
             updates: Vec::new(),
             ended: Vec::new(),
@@ -170,10 +173,16 @@ impl Device {
         Ok(())
     }
 
+    fn tell_index(&mut self, report: Tell<'_>) -> Result<()> {
+        let is_new = self.caches.is_indexed() && !std::mem::replace(&mut self.told_index, true);
+        if is_new { report(Report::Indexed) } else { Ok(()) }
+    }
+
     /// Takes what has arrived, and waits for it where there is nothing else to do. False at the end.
     fn take_messages(&mut self, inbox: &Receiver<Message>, report: Tell<'_>) -> Result<bool> {
         loop {
             self.tell_memory(report)?;
+            self.tell_index(report)?;
             // What could not wait is reported before the loop sleeps.
             let idle = self.scheduler.is_idle() && self.updates.is_empty();
             let message = if idle { self.wait(inbox) } else { inbox.try_recv() };

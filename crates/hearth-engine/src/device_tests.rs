@@ -119,7 +119,7 @@ fn a_request_is_told_that_it_began_before_its_prompt_is_computed() {
     rig.add(&text(1, 8), 1, None);
     let mut told = Vec::new();
     let mut report = |report| {
-        let Report::Step(updates) = report else { panic!("{report:?}") };
+        let Report::Step(updates) = report else { return Ok(()) };
         told.extend(updates.iter().map(|update| (steps.load(SeqCst), update.opened.is_some())));
         Ok(())
     };

@@ -87,6 +87,7 @@ impl Pool {
             requests: HashMap::new(),
             fills: HashMap::new(),
             forgotten: HashSet::new(),
+            indexed: false,
             loads: Vec::new(),
             deaths: VecDeque::new(),
             closed: false,
@@ -178,8 +179,10 @@ pub(crate) struct Keeper {
     requests: HashMap<RequestId, Request>,
     /// Tasks that nobody waits for, and the sessions that they are for, at most one for each.
     fills: HashMap<RequestId, SessionKey>,
-    /// What the next worker has to forget: files that it would find.
+    /// What a worker has to forget that does not know its files yet, and the next one where it dies before.
     forgotten: HashSet<SessionKey>,
+    /// Whether the worker knows its files.
+    indexed: bool,
     /// Who waits for the load.
     loads: Vec<oneshot::Sender<Result<Arc<ModelFacts>>>>,
     /// When workers died, oldest first.
@@ -288,10 +291,11 @@ impl Keeper {
 
     fn forget(&mut self, session: SessionKey) {
         self.cancel_fill(session);
-        match &self.worker {
-            Some(worker) => worker.send(Command::Forget(session)),
-            None if self.forgotten.len() < MOST_FORGOTTEN => drop(self.forgotten.insert(session)),
-            None => {}
+        if let Some(worker) = &self.worker {
+            worker.send(Command::Forget(session));
+        }
+        if !self.indexed && self.forgotten.len() < MOST_FORGOTTEN {
+            self.forgotten.insert(session);
         }
     }
 
@@ -305,7 +309,7 @@ impl Keeper {
             tracing::info!(model = self.name, "loading");
             let worker = Worker::start(&self.placement)?;
             worker.send(Command::Load(self.load.clone()));
-            self.forgotten.drain().for_each(|session| worker.send(Command::Forget(session)));
+            self.forgotten.iter().for_each(|session| worker.send(Command::Forget(*session)));
             self.show(WorkerState::Loading, worker.pid());
             self.worker = Some(worker);
         }
@@ -338,6 +342,10 @@ impl Keeper {
             }
             Report::Memory { kept, running } => {
                 self.stats.change(|worker| (worker.kept, worker.running) = (kept, running));
+            }
+            Report::Indexed => {
+                self.indexed = true;
+                self.forgotten.clear();
             }
             Report::LoadFailed(error, facts) => {
                 if let Some(facts) = facts {
@@ -421,7 +429,9 @@ impl Keeper {
         }
     }
 
-    fn show(&self, state: WorkerState, pid: Option<u32>) {
+    /// There is another worker now, or none.
+    fn show(&mut self, state: WorkerState, pid: Option<u32>) {
+        self.indexed = false;
         self.stats.change(|old| {
             let (facts, failures) = (old.facts.take(), old.failures);
             *old = WorkerInfo { state, pid, facts, failures, ..WorkerInfo::default() };

@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use hearth_core::event::{AnswerReport, Event, MissReason, SessionUse, Turn};
 use hearth_core::runner::Feed;
 use hearth_core::{Error, ErrorKind};
 use hearth_engine::fake::FakeRunner;
-use hearth_engine::{CacheOptions, Engine, EngineOptions, ForkError, LoadRequest, Placement, Progress, SessionOptions};
+use hearth_engine::{
+    CacheOptions, DiskOptions, Engine, EngineOptions, ForkError, LoadRequest, Placement, Progress, SessionOptions,
+};
 use serde_json::json;
 use support::{ask as plain, collect, model, read, say, spec, status};
 use tempfile::TempDir;
@@ -391,6 +394,25 @@ async fn no_cache_is_left_of_a_deleted_session() {
         let found = setup.say(plain(said)).await.matched_tokens;
         assert!(found <= "user: ".len(), "{said}: {found}");
     }
+}
+
+#[tokio::test]
+async fn a_deleted_session_is_forgotten_though_the_next_worker_ends_too_soon() {
+    let (dir, caches, lives) = (model(), tempfile::tempdir().unwrap(), AtomicUsize::new(0));
+    let load = move |_: &LoadRequest, _: Progress<'_>| match lives.fetch_add(1, SeqCst) {
+        1 => Err(Error::model_load("it stumbles")),
+        _ => Ok(Box::new(FakeRunner::saying("ok")) as Box<dyn hearth_core::runner::Runner>),
+    };
+    let disk = Some(DiskOptions { dir: caches.path().into(), bytes: 1 << 20 });
+    let options = EngineOptions { cache: CacheOptions { disk, ..Default::default() }, ..Default::default() };
+    let engine = Engine::new(vec![spec(&dir)], Placement::Thread(Arc::new(load)), options);
+    let matched = async |request| report(collect(engine.chat(request).await.unwrap()).await.unwrap()).matched_tokens;
+    let long = "x".repeat(500);
+    matched(ask("s", &format!("u:{long}"))).await;
+    engine.unload("", false).await.unwrap();
+    assert!(engine.delete_session("s", None).await.unwrap());
+    assert!(engine.load("", None).await.is_err());
+    assert_eq!(matched(plain(&long)).await, 0);
 }
 
 /// The files in the one folder that is there, and that.

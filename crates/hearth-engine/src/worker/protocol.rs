@@ -92,6 +92,8 @@ pub(crate) enum Report {
         kept: u64,
         running: u64,
     },
+    /// It knows its files: what it was told to forget has gone from them.
+    Indexed,
 }
 
 /// What a step brought to one request.
