@@ -45,6 +45,8 @@ const INDEX: Duration = Duration::from_secs(2);
 const MOST_WAITS: usize = 4;
 /// How often a load's progress is told.
 const TELL_EVERY: Duration = Duration::from_millis(100);
+/// How often a worker that has something to do reports, so that it is not taken for one that hangs.
+const BEAT: Duration = Duration::from_secs(10);
 /// A change of memory by fewer bytes is not worth telling.
 const WORTH_TELLING: u64 = 1 << 20;
 /// The share of the memory for caches that may wait to be written.
@@ -104,6 +106,8 @@ struct Device {
     failures: usize,
     /// What is to be reported next.
     updates: Vec<Update>,
+    /// When updates were last reported, or that there are none.
+    reported: Instant,
     /// What is to be put aside after that: a runner may take a while to do it.
     ended: Vec<Ended>,
     /// When the list of files is no longer waited for.
@@ -136,6 +140,7 @@ impl Device {
             told_index: false,
             failures: 0,
             updates: Vec::new(),
+            reported: Instant::now(),
             ended: Vec::new(),
             index_by: Instant::now() + INDEX,
         }
@@ -160,7 +165,12 @@ impl Device {
     }
 
     fn tell(&mut self, report: Tell<'_>) -> Result<()> {
-        if self.updates.is_empty() { Ok(()) } else { report(Report::Step(std::mem::take(&mut self.updates))) }
+        let now = Instant::now();
+        if self.updates.is_empty() && now - self.reported < BEAT {
+            return Ok(());
+        }
+        self.reported = now;
+        report(Report::Step(std::mem::take(&mut self.updates)))
     }
 
     fn tell_memory(&mut self, report: Tell<'_>) -> Result<()> {

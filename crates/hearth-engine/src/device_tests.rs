@@ -468,6 +468,21 @@ fn a_report_has_one_entry_for_each_request() {
 }
 
 #[test]
+fn a_worker_at_work_gives_a_sign_of_life() {
+    let mut rig = Rig::plain(memory(1 << 20));
+    let mut reports = Vec::new();
+    for ago in [BEAT / 2, BEAT, BEAT / 2] {
+        rig.device.reported = Instant::now().checked_sub(ago).unwrap();
+        let mut report = |report| {
+            reports.push(report);
+            Ok(())
+        };
+        rig.device.tell(&mut report).unwrap();
+    }
+    assert_eq!(reports, [Report::Step(Vec::new())]);
+}
+
+#[test]
 fn kept_caches_give_way_to_sequences() {
     let runner = FakeRunner::hashing(ANSWER).with_memory(0, 64 * 1000);
     let mut rig = Rig::new(runner, memory(1 << 20), 4);

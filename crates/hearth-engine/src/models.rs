@@ -7,11 +7,11 @@ use std::time::Duration;
 use hearth_core::model::{KeepAlive, ModelFacts};
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::memory::{Budget, megabytes, too_large};
 use crate::model::Model;
-use crate::pool::shutting_down;
+use crate::pool::{shutting_down, until};
 use crate::residents::{Admission, Key, Needs, Resident, Residents};
 use crate::stats::{Pulse, Status, WorkerState};
 use crate::worker::CacheOptions;
@@ -206,15 +206,9 @@ async fn tend(models: Weak<Models>, mut changes: watch::Receiver<()>) {
     loop {
         changes.borrow_and_update();
         let Some(next) = models.upgrade().map(|models| models.unload_idle()) else { return };
-        let due = async {
-            match next {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = due => {}
+            () = until(next) => {}
         }
     }
 }

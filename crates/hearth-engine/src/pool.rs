@@ -13,7 +13,7 @@ use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::scheduler::failed;
 use crate::spec::Placement;
@@ -25,6 +25,9 @@ use crate::worker::protocol::{Command, LoadRequest, Report, RequestId, Update};
 const DEATHS: usize = 3;
 /// ... within this time, and no worker is started until the first of them is so long ago.
 const WINDOW: Duration = Duration::from_secs(60);
+
+/// A worker with something to do that reports nothing for so long hangs. A step takes a second, on slow machines some more.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// How long a worker may take to save its caches, ten seconds at most, and unload its model.
 const STOP: Duration = Duration::from_secs(15);
@@ -88,6 +91,7 @@ impl Pool {
             fills: HashMap::new(),
             forgotten: HashSet::new(),
             indexed: false,
+            silent_since: None,
             loads: Vec::new(),
             deaths: VecDeque::new(),
             closed: false,
@@ -183,6 +187,8 @@ pub(crate) struct Keeper {
     forgotten: HashSet<SessionKey>,
     /// Whether the worker knows its files.
     indexed: bool,
+    /// Since when the worker has reported nothing, while it has something to do.
+    silent_since: Option<Instant>,
     /// Who waits for the load.
     loads: Vec<oneshot::Sender<Result<Arc<ModelFacts>>>>,
     /// When workers died, oldest first.
@@ -193,17 +199,30 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) async fn run(mut self) {
         loop {
+            self.silent_since = self.is_at_work().then(|| self.silent_since.unwrap_or_else(Instant::now));
+            let hangs_at = self.silent_since.map(|since| since + SILENCE);
             tokio::select! {
                 message = self.inbox.recv() => match message {
                     Some(message) => self.handle(message).await,
                     None => return self.unload(&shutting_down()).await,
                 },
                 report = next(&mut self.worker) => match report {
-                    Ok(report) => self.handle_report(report).await,
+                    Ok(report) => {
+                        self.silent_since = None;
+                        self.handle_report(report).await;
+                    }
                     Err(how) => self.worker_died(&how),
                 },
+                () = until(hangs_at) => self.worker_died(&format!("it has reported nothing for {} s", SILENCE.as_secs())),
             }
         }
+    }
+
+    /// Whether a loaded worker has something to do. One on a thread does not count: it could not be ended by force.
+    fn is_at_work(&self) -> bool {
+        let is_idle = self.requests.is_empty() && self.fills.is_empty();
+        let WorkerInfo { state, pid, .. } = *self.stats.worker();
+        !is_idle && state == WorkerState::Ready && pid.is_some()
     }
 
     async fn handle(&mut self, message: Message) {
@@ -436,6 +455,14 @@ impl Keeper {
             let (facts, failures) = (old.facts.take(), old.failures);
             *old = WorkerInfo { state, pid, facts, failures, ..WorkerInfo::default() };
         });
+    }
+}
+
+/// Waits for that moment; for ever where there is none.
+pub(crate) async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -22,12 +23,13 @@ use tempfile::TempDir;
 
 type Test = fn() -> BoxFuture<'static, ()>;
 
-const TESTS: [(&str, Test); 12] = [
+const TESTS: [(&str, Test); 13] = [
     ("a_child_answers_and_ends_with_the_engine", || a_child_answers_and_ends_with_the_engine().boxed()),
     ("killed_before_the_first_token", || killed_before_the_first_token().boxed()),
     ("killed_in_mid_stream", || killed_in_mid_stream().boxed()),
     ("killed_in_an_answer_that_is_not_streamed", || killed_in_an_answer_that_is_not_streamed().boxed()),
     ("killed_while_idle", || killed_while_idle().boxed()),
+    ("a_worker_that_hangs_is_killed", || a_worker_that_hangs_is_killed().boxed()),
     ("a_load_that_fails_says_why", || a_load_that_fails_says_why().boxed()),
     ("a_load_does_not_hold_up_the_end", || a_load_does_not_hold_up_the_end().boxed()),
     ("a_load_that_aborts_says_how", || a_load_that_aborts_says_how().boxed()),
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     }
     for (name, test) in TESTS.into_iter().filter(|(name, _)| filter.starts_with('-') || name.contains(&filter)) {
         print!("test {name} ... ");
-        tokio::runtime::Runtime::new().unwrap().block_on(test());
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
         println!("ok");
     }
     ExitCode::SUCCESS
@@ -158,6 +160,24 @@ async fn killed_while_idle() {
     kill(&engine);
     assert_eq!(say(&engine, ask("?")).await, "still here");
     assert_eq!(status(&engine).deaths, 1);
+}
+
+async fn a_worker_that_hangs_is_killed() {
+    let (engine, _dir) = engine("block 0");
+    engine.load("", None).await.unwrap();
+    let (hung, mut changes) = (pid(&engine), engine.changes());
+    // A clock that stands still runs on by itself where only a worker is waited for.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(500)).await;
+    let asked = tokio::time::Instant::now();
+    let stream = engine.chat(ask("?")).await.unwrap();
+    while status(&engine).deaths == 0 {
+        changes.changed().await.unwrap();
+    }
+    assert!(asked.elapsed().as_secs() >= 300, "it may be idle for as long as it likes: {:?}", asked.elapsed());
+    tokio::time::resume();
+    assert_eq!(read(stream).await.0.text, "still here");
+    assert_ne!(pid(&engine), hung);
 }
 
 async fn a_load_that_fails_says_why() {

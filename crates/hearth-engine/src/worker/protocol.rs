@@ -80,7 +80,7 @@ pub(crate) enum Report {
     Loaded(ModelFacts),
     /// The worker's last words, and what it has learned by then.
     LoadFailed(Error, Option<Box<ModelFacts>>),
-    /// What one step brought, at most one entry for each request.
+    /// What one step brought, at most one entry for each request; while there is work, none now and then, as a sign of life.
     Step(Vec<Update>),
     /// Bytes of the weights that are read, of so many.
     Loading {
