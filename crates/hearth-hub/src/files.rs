@@ -67,8 +67,8 @@ impl FromStr for RepoId {
     }
 }
 
-/// `--` stands for the slash in folder names, so neither the Hub nor we allow it elsewhere.
-fn is_segment(segment: &str) -> bool {
+/// One part of a repository's id. `--` stands for the slash in folder names, so neither the Hub nor we allow it elsewhere.
+pub(crate) fn is_segment(segment: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let edge = |c: char| c == '.' || c == '-';
     (1..=MAX_SEGMENT).contains(&segment.len())

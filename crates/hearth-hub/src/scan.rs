@@ -112,15 +112,5 @@ fn name_sources(models: &mut [Installed]) {
     }
 }
 
-/// One part of a repository's id, which can name nothing outside the folder it is joined to.
-fn is_segment(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !text.is_empty()
-        && text.len() <= 96
-        && !text.starts_with(['.', '-'])
-        && !text.contains("..")
-        && text.chars().all(plain)
-}
-
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Installed, State, is_segment, walk};
+use super::{Installed, State, walk};
+use crate::files::is_segment;
 
 /// How huggingface_hub ends the names of blobs that are not whole yet.
 pub(crate) const INCOMPLETE: &str = ".incomplete";

@@ -8,6 +8,7 @@ use super::{
     folder::{Fault, Folder},
     header,
 };
+use crate::files::FileName;
 
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -120,7 +121,10 @@ fn indexed(index: &Value) -> Result<Vec<String>, Fault> {
     let damaged = |reason: &str| Fault::Damaged(format!("{INDEX} {reason}"));
     let map = index.get("weight_map").and_then(Value::as_object).filter(|map| !map.is_empty());
     let map = map.ok_or_else(|| damaged("names no file (weight_map)"))?;
-    let plain = |file: &Value| file.as_str().filter(|name| super::is_segment(name)).map(str::to_owned);
+    let plain = |file: &Value| {
+        let name: FileName = file.as_str()?.parse().ok()?;
+        (name.components().count() == 1).then(|| name.as_str().to_owned())
+    };
     let names: Option<BTreeSet<_>> = map.values().map(plain).collect();
     let names = names.ok_or_else(|| damaged("names files outside of the model's folder"))?;
     if names.len() > MAX_SHARDS {

@@ -164,6 +164,32 @@ fn what_is_damaged_is_named() {
     check(with(&[("config.json", Some(b"\xef\xbb\xbf{\"model_type\": \"llama\"}"))]), "ready");
 }
 
+/// What the Hub would not take for a repository is a folder like any other.
+#[test]
+fn only_what_the_hub_would_call_so_is_a_repository() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path().canonicalize().unwrap();
+    for folder in ["own/someone/my--model", "own/someone/model-", "own/someone/good_1.0"] {
+        write(&home.join(folder), &files());
+    }
+    write_snapshot(&home.join("hub"), "gpt2", COMMIT, &files());
+    let roots = [Root::new(home.join("own"), Layout::Repositories), Root::new(home.join("hub"), Layout::HubCache)];
+    let models = scan(&roots, &|_| true);
+    let repos: Vec<_> = models.iter().filter_map(|model| model.repo.as_deref()).collect();
+    assert_eq!((models.len(), repos), (4, vec!["gpt2", "someone/good_1.0"]));
+}
+
+#[test]
+fn files_of_weights_may_be_called_as_their_makers_like() {
+    let name = "my model--part 1.safetensors";
+    let index = index(&[name], 1000);
+    let weights = safetensors(1000);
+    check(
+        with(&[("model.safetensors", None), ("model.safetensors.index.json", Some(&index)), (name, Some(&weights))]),
+        "ready",
+    );
+}
+
 #[test]
 fn what_is_no_model_is_not_listed() {
     check(vec![("config.json", br#"{"port": 8080}"#.to_vec()), ("index.js", b"x".to_vec())], "");

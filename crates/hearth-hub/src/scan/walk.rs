@@ -11,8 +11,9 @@ use std::{
 use super::{
     Installed, Layout, Root,
     folder::{Folder, follow},
-    hub_cache, is_segment, state,
+    hub_cache, state,
 };
+use crate::files::RepoId;
 
 /// Entries of folders that are looked at below one root. A person may have named `/`.
 const MAX_ENTRIES: usize = 200_000;
@@ -94,7 +95,7 @@ impl Walk<'_> {
 /// `owner/name`, as the last two segments of a path.
 fn repo_of(dir: &Path) -> Option<String> {
     let (owner, name) = (dir.parent()?.file_name()?.to_str()?, dir.file_name()?.to_str()?);
-    (is_segment(owner) && is_segment(name)).then(|| format!("{owner}/{name}"))
+    Some(format!("{owner}/{name}").parse::<RepoId>().ok()?.as_str().to_owned())
 }
 
 /// The model in the folder `dir`, whose links may lead below `allowed`; without a repository, nor names.
