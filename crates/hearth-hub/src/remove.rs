@@ -2,7 +2,7 @@
 //! goes; of the Hugging Face cache only what no other revision of the repository uses.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::{self, Metadata},
     io,
     os::unix::fs::MetadataExt,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::cache::WHOLE_LOCK;
-use crate::download::lock::RepoLock;
+use crate::download::lock::{BlobLock, try_acquire};
 use crate::scan::{Installed, Root, hub_cache, walk};
 
 /// Why a model is not removed.
@@ -50,11 +50,13 @@ pub struct Removal {
     blobs: Vec<PathBuf>,
     /// A folder to go if nothing else is in it.
     owner: Option<PathBuf>,
-    /// What downloads of the repository hold.
-    lock: Option<PathBuf>,
+    /// Where huggingface_hub has a lock for each file that it downloads.
+    locks: PathBuf,
+    /// What Hearth's own downloads of the repository hold.
+    whole_lock: Option<PathBuf>,
 }
 
-/// Finds out what removing `model` means; nothing is changed.
+/// Finds out what removing `model` means, and whether nobody downloads it just now; nothing is changed.
 pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     let dir = model.dir.canonicalize().map_err(failed(&model.dir))?;
     let roots: Vec<PathBuf> = roots.iter().filter_map(|root| root.path.canonicalize().ok()).collect();
@@ -68,10 +70,12 @@ pub fn plan(model: &Installed, roots: &[Root]) -> Result<Removal, RemoveError> {
     let is_repo = |folder: &Path| folder != root && folder.starts_with(root) && hub_cache::repo(folder).is_some();
     let holds = |folder: &Path| dir == folder || dir.parent() == Some(&folder.join("snapshots"));
     let repo = dir.ancestors().take(3).find(|folder| is_repo(folder) && holds(folder));
-    match repo {
+    let removal = match repo {
         Some(repo) => in_hub_cache(&dir, repo),
         None => in_folder(dir, root),
-    }
+    }?;
+    removal.hold()?;
+    Ok(removal)
 }
 
 impl Removal {
@@ -79,7 +83,7 @@ impl Removal {
     /// found and removed once more.
     pub fn carry_out(self) -> Result<u64, RemoveError> {
         // What has come of a download and belongs to no snapshot yet would go too.
-        let _alone = self.lock.as_deref().map(|lock| alone(lock, &self.folder)).transpose()?;
+        let _alone = self.hold()?;
         for file in &self.refs {
             gone(fs::remove_file(file)).map_err(failed(file))?;
         }
@@ -92,6 +96,20 @@ impl Removal {
             fs::remove_dir(owner).ok();
         }
         Ok(self.bytes)
+    }
+
+    /// The locks of all who download what is to go. huggingface_hub takes one for each file, and leaves its file behind.
+    fn hold(&self) -> Result<Vec<BlobLock>, RemoveError> {
+        let mut locks: BTreeSet<PathBuf> = files(&self.locks)?.into_iter().collect();
+        locks.retain(|file| has_end(file, &["lock"]));
+        locks.extend(self.whole_lock.clone());
+        let hold = |path: &PathBuf| match try_acquire(path) {
+            // Nothing has ever been downloaded to there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(Err(failed(path)(error))),
+            Ok(lock) => Some(lock.ok_or_else(|| RemoveError::Busy(self.folder.clone()))),
+        };
+        locks.iter().filter_map(hold).collect()
     }
 }
 
@@ -112,16 +130,6 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, RemoveError> {
     Ok(files)
 }
 
-/// The lock on a repository that nobody downloads.
-fn alone(lock: &Path, folder: &Path) -> Result<Option<RepoLock>, RemoveError> {
-    match RepoLock::alone(lock) {
-        Ok(None) => Err(RemoveError::Busy(folder.to_owned())),
-        // Nothing has ever been downloaded to there.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        held => held.map_err(failed(lock)),
-    }
-}
-
 fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
     let files = files(&dir)?;
     let weights =
@@ -133,13 +141,14 @@ fn in_folder(dir: PathBuf, root: &Path) -> Result<Removal, RemoveError> {
         return Err(RemoveError::HoldsMore(dir.clone(), more.to_owned()));
     }
     let owner = dir.parent().filter(|owner| *owner != root).map(Path::to_owned);
-    Ok(Removal { bytes: freed(&files), refs: Vec::new(), folder: dir, blobs: Vec::new(), owner, lock: None })
+    let (bytes, locks) = (freed(&files), dir.join(NOTES));
+    Ok(Removal { bytes, refs: Vec::new(), folder: dir, blobs: Vec::new(), owner, locks, whole_lock: None })
 }
 
 /// Ends of the names of a model's files, and beginnings of those without.
 const ENDS: [&str; 7] = ["safetensors", "json", "jinja", "txt", "md", "model", "tiktoken"];
 const BEGINNINGS: [&str; 5] = ["LICENSE", "NOTICE", "README", ".gitattributes", ".DS_Store"];
-/// What huggingface_hub notes of its downloads.
+/// What huggingface_hub notes of its downloads, with their locks.
 const NOTES: &str = ".cache";
 
 /// Whether a file, by its place in a model's folder, may be one of a model's.
@@ -153,20 +162,21 @@ fn has_end(file: &Path, ends: &[&str]) -> bool {
 }
 
 fn in_hub_cache(dir: &Path, repo: &Path) -> Result<Removal, RemoveError> {
-    let locks = repo.parent().zip(repo.file_name()).map(|(cache, name)| cache.join(".locks").join(name));
-    let lock = locks.map(|locks| locks.join(WHOLE_LOCK));
+    let locks = repo.with_file_name(".locks").join(repo.file_name().unwrap_or_default());
+    let whole_lock = Some(locks.join(WHOLE_LOCK));
     let mut others = hub_cache::snapshots(repo);
     others.retain(|snapshot| snapshot != dir);
     if others.is_empty() || dir == repo {
         let bytes = freed(&files(repo)?);
-        return Ok(Removal { bytes, refs: Vec::new(), folder: repo.to_owned(), blobs: Vec::new(), owner: None, lock });
+        let (refs, blobs) = (Vec::new(), Vec::new());
+        return Ok(Removal { bytes, refs, folder: repo.to_owned(), blobs, owner: None, locks, whole_lock });
     }
     let commit = dir.file_name().unwrap_or_default().to_string_lossy();
     let mut refs = files(&repo.join("refs"))?;
     refs.retain(|file| fs::read_to_string(file).is_ok_and(|named| named.trim() == commit));
     let blobs = unused_blobs(repo, &others)?;
     let bytes = freed(&[&files(dir)?[..], &blobs, &refs].concat());
-    Ok(Removal { bytes, refs, folder: dir.to_owned(), blobs, owner: None, lock })
+    Ok(Removal { bytes, refs, folder: dir.to_owned(), blobs, owner: None, locks, whole_lock })
 }
 
 /// The whole blobs of a repository that none of these snapshots uses.

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use super::*;
 use crate::{
     cache::RepoCache,
+    download::lock::RepoLock,
     scan::Layout,
     testing::{COMMIT, files, safetensors, scan_one, size, write, write_snapshot},
 };
@@ -139,6 +140,30 @@ fn what_is_being_downloaded_stays() {
     drop(download);
     remove(home.path(), Layout::HubCache, "a/b").unwrap();
     assert!(!cache.dir().exists());
+}
+
+/// Python's filelock, which huggingface_hub uses, makes the file and takes `flock` on it, alone; the file stays.
+#[test]
+fn what_huggingface_hub_downloads_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let (hub, own) = (home.path().join("hub"), home.path().join("own"));
+    write_snapshot(&hub, "a/b", COMMIT, &files());
+    write(&own.join("model"), &files());
+    let etag = "0123456789abcdef0123456789abcdef01234567.lock";
+    for (root, layout, source, locks) in [
+        (&hub, Layout::HubCache, "a/b", hub.join(".locks/models--a--b")),
+        (&own, Layout::Any, "model", own.join("model/.cache/huggingface/download")),
+    ] {
+        write(&locks, &[(etag, Vec::new()), ("other.lock", Vec::new())]);
+        let download = fs::File::options().read(true).write(true).open(locks.join(etag)).unwrap();
+        download.lock().unwrap();
+        let error = remove(root, layout, source).unwrap_err().to_string();
+        assert!(error.contains("is being downloaded"), "{error}");
+        assert_eq!(scan_one(root, layout).len(), 1);
+        drop(download);
+        remove(root, layout, source).unwrap();
+        assert_eq!(scan_one(root, layout), []);
+    }
 }
 
 #[test]
