@@ -44,8 +44,8 @@ impl Job {
         Self { hub, manifest: Arc::new(manifest), cache, meters, stop: Stop::default(), options, busy: Arc::default() }
     }
 
-    /// Downloads what is missing and links the snapshot.
-    pub(super) async fn run(&self) -> Result<(), HubError> {
+    /// Downloads what is missing. With the lock, the snapshot can then be linked.
+    pub(super) async fn fetch_all(&self) -> Result<RepoLock, HubError> {
         self.hub.check_online()?;
         self.stop.store(false, Ordering::Relaxed);
         let _stop = StopAtEnd(self.stop.clone());
@@ -56,11 +56,20 @@ impl Job {
             room::check(&cache, &manifest, reserve)?;
             RepoLock::shared(&cache.whole_lock()).map_err(HubError::io(cache.whole_lock()))
         };
-        let _shared = self.blocking(prepare).await?;
+        let shared = self.blocking(prepare).await?;
         let files = stream::iter(0..self.manifest.files.len()).map(|at| self.fetch(at));
         files.buffer_unordered(self.options.parallel.max(1)).try_collect::<()>().await?;
+        Ok(shared)
+    }
+
+    /// Links the snapshot, of which every file is there.
+    pub(super) async fn publish(&self, shared: RepoLock) -> Result<(), HubError> {
         let (cache, manifest) = (self.cache.clone(), self.manifest.clone());
-        self.blocking(move || publish(&cache, &manifest)).await
+        let publish = move || {
+            let _shared = shared;
+            publish(&cache, &manifest)
+        };
+        self.blocking(publish).await
     }
 
     /// Runs what blocks on a thread for that.

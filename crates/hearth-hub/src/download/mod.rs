@@ -140,12 +140,17 @@ async fn run(job: Job, mut wishes: watch::Receiver<Wish>, mut reporter: Reporter
 /// Runs until it ends or somebody wishes otherwise; none then.
 async fn attempt(job: &Job, wishes: &mut watch::Receiver<Wish>, reporter: &mut Reporter) -> Option<State> {
     let result = tokio::select! {
-        result = job.run() => Some(result),
+        result = job.fetch_all() => Some(result),
         _ = wishes.wait_for(|wish| *wish != Wish::Run) => None,
         () = reporter.tick() => None,
     };
     job.settled().await;
-    Some(match result? {
+    let result = match result? {
+        // Too late for other wishes: a model that is there was not cancelled.
+        Ok(shared) => job.publish(shared).await,
+        Err(error) => Err(error),
+    };
+    Some(match result {
         Ok(()) => reporter.say(State::Done, None),
         Err(full @ HubError::DiskFull { .. }) => reporter.say(State::Paused, Some(full.to_string())),
         Err(error) => reporter.say(State::Failed, Some(error.to_string())),

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use hearth_hub::download::{Download, DownloadOptions, Progress, State};
-use hearth_test_hub::{Fault, Kind};
+use hearth_test_hub::{Fault, File, Kind};
 
 use crate::support::{WEIGHTS, World, files, leftovers, model};
 
@@ -55,6 +55,24 @@ async fn a_cancel_takes_a_fifth_of_a_second_and_leaves_nothing() {
     assert_eq!((last.state, last.bytes), (State::Cancelled, 0));
     assert!(!world.cache().dir().exists());
     assert_eq!(files(world.dir.path()), Vec::<std::path::PathBuf>::new());
+}
+
+/// Many files, so that it takes a while to give them their names.
+#[tokio::test]
+async fn a_cancel_that_comes_too_late_finds_a_whole_model() {
+    let mut repo = model(1000);
+    let vocabulary = |number| File::new(format!("vocab{number}.txt"), "{}");
+    repo.files.extend((0..2000).map(vocabulary));
+    let world = World::new(repo.clone()).await;
+    let snapshot = world.snapshot(&repo);
+    let download = world.start().await;
+    while !snapshot.exists() {
+        tokio::task::yield_now().await;
+    }
+    download.cancel();
+    let last = download.finished().await;
+    assert_eq!((last.state, last.bytes), (State::Done, last.total));
+    world.check_whole(&repo);
 }
 
 #[tokio::test]
