@@ -18,7 +18,7 @@ pub use state::State;
 use crate::names;
 
 /// A place where models lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Root {
     /// The folder. It need not exist.
     pub path: PathBuf,
@@ -27,7 +27,7 @@ pub struct Root {
 }
 
 /// How models lie in a folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
     /// As huggingface_hub keeps them: `models--owner--name/{blobs,refs,snapshots}`.
     HubCache,
@@ -85,13 +85,21 @@ impl Installed {
 /// Finds all models below `roots`, sorted by source. `known` says which architectures (`model_type`) can be run. Of several
 /// folders with the same repository the first usable one, in the order of `roots`, has its id as source.
 pub fn scan(roots: &[Root], known: &dyn Fn(&str) -> bool) -> Vec<Installed> {
+    merge(roots.iter().flat_map(|root| models(root, known)))
+}
+
+/// Finds the models below one root, which have no source yet. On a disk that does not answer it never returns.
+pub fn models(root: &Root, known: &dyn Fn(&str) -> bool) -> Vec<Installed> {
+    walk::models(root, known)
+}
+
+/// Makes one list, as [`scan`] does, of what was found below several roots, in their order.
+pub fn merge(found: impl IntoIterator<Item = Installed>) -> Vec<Installed> {
     let mut models: Vec<Installed> = Vec::new();
-    for root in roots {
-        for model in walk::models(root, known) {
-            // Roots may lie in each other.
-            if models.iter().all(|other| other.dir != model.dir) {
-                models.push(model);
-            }
+    for model in found {
+        // Roots may lie in each other.
+        if models.iter().all(|other| other.dir != model.dir) {
+            models.push(model);
         }
     }
     models.sort_by_key(|model| model.state != State::Ready);

@@ -20,28 +20,32 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Watch {
     changes: watch::Receiver<()>,
-    signals: Sender<Signal>,
+    signals: Vec<Sender<Signal>>,
 }
 
 impl Watch {
-    /// Watches `roots` with all that is below them. They may come and go themselves.
+    /// Watches `roots` with all that is below them, each on a thread of its own: a disk that does not answer keeps no other
+    /// root waiting. They may come and go themselves.
     pub fn start(roots: Vec<PathBuf>) -> Self {
         Self::with(roots, TIMING)
     }
 
     fn with(roots: Vec<PathBuf>, timing: Timing) -> Self {
-        let (signals, received) = channel();
         let (say, changes) = watch::channel(());
-        let mut roots = Roots::new(roots, signals.clone());
-        thread::spawn(move || {
-            roots.look();
-            while say.send(()).is_ok() && changed(&received, &mut roots, timing) {}
-        });
-        Self { changes, signals }
+        let watch = |root| {
+            let (signals, received) = channel();
+            let (say, mut place) = (say.clone(), Place::new(root, signals.clone()));
+            thread::spawn(move || {
+                place.look();
+                while say.send(()).is_ok() && changed(&received, &mut place, timing) {}
+            });
+            signals
+        };
+        Self { changes, signals: roots.into_iter().map(watch).collect() }
     }
 
     /// Waits until something changed since this was last called, and then has been quiet for a moment. The first time, until
-    /// the watch has begun: a scan after that misses nothing.
+    /// the watch of a root has begun: a scan after that misses nothing of it.
     pub async fn changed(&mut self) {
         if self.changes.changed().await.is_err() {
             std::future::pending().await
@@ -51,7 +55,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.signals.send(Signal::Stop).ok();
+        for signals in &self.signals {
+            signals.send(Signal::Stop).ok();
+        }
     }
 }
 
@@ -75,15 +81,15 @@ const TIMING: Timing =
     Timing { quiet: Duration::from_millis(500), latest: Duration::from_secs(5), poll: Duration::from_secs(30) };
 
 /// Waits for the next change that is to be told; `false` at the end.
-fn changed(signals: &Receiver<Signal>, roots: &mut Roots, timing: Timing) -> bool {
+fn changed(signals: &Receiver<Signal>, place: &mut Place, timing: Timing) -> bool {
     loop {
         match signals.recv_timeout(timing.poll) {
             Ok(Signal::Changed) => {
                 let goes_on = settle(signals, timing);
-                roots.look();
+                place.look();
                 return goes_on;
             }
-            Err(RecvTimeoutError::Timeout) if roots.look() => return true,
+            Err(RecvTimeoutError::Timeout) if place.look() => return true,
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
         }
@@ -103,15 +109,16 @@ fn settle(signals: &Receiver<Signal>, timing: Timing) -> bool {
     true
 }
 
-struct Roots {
+struct Place {
+    root: PathBuf,
     /// `None` where the system lets nothing be watched.
     watcher: Option<RecommendedWatcher>,
-    /// Each with the inode that is being watched.
-    roots: Vec<(PathBuf, Option<u64>)>,
+    /// The inode that is being watched.
+    watched: Option<u64>,
 }
 
-impl Roots {
-    fn new(roots: Vec<PathBuf>, signals: Sender<Signal>) -> Self {
+impl Place {
+    fn new(root: PathBuf, signals: Sender<Signal>) -> Self {
         let tell = move |event: notify::Result<Event>| {
             // An error says that events were lost.
             if event.map_or(true, |event| is_change(event.kind)) {
@@ -120,30 +127,27 @@ impl Roots {
         };
         let watcher = RecommendedWatcher::new(tell, Config::default().with_follow_symlinks(false));
         let watcher = watcher.inspect_err(|error| tracing::warn!("folders of models cannot be watched: {error}"));
-        Self { watcher: watcher.ok(), roots: roots.into_iter().map(|root| (root, None)).collect() }
+        Self { root, watcher: watcher.ok(), watched: None }
     }
 
-    /// Watches the roots that are new. Answers whether something may have changed that no event tells of.
+    /// Watches the root if it is new. Answers whether something may have changed that no event tells of.
     fn look(&mut self) -> bool {
-        let mut changed = false;
-        for (root, watched) in &mut self.roots {
-            let inode = fs::metadata(&*root).ok().map(|metadata| metadata.ino());
-            if inode == *watched {
-                continue;
-            }
-            changed = true;
-            if let Some(watcher) = &mut self.watcher {
-                watcher.unwatch(root).ok();
-                let watch = |_: &u64| {
-                    let result = watcher.watch(root, RecursiveMode::Recursive);
-                    result
-                        .inspect_err(|error| tracing::debug!("{} is looked at by and by: {error}", root.display()))
-                        .is_ok()
-                };
-                *watched = inode.filter(watch);
-            }
+        let Self { root, watcher, watched } = self;
+        let inode = fs::metadata(&*root).ok().map(|metadata| metadata.ino());
+        if inode == *watched {
+            return false;
         }
-        changed
+        if let Some(watcher) = watcher {
+            watcher.unwatch(root).ok();
+            let watch = |_: &u64| {
+                let result = watcher.watch(root, RecursiveMode::Recursive);
+                result
+                    .inspect_err(|error| tracing::debug!("{} is looked at by and by: {error}", root.display()))
+                    .is_ok()
+            };
+            *watched = inode.filter(watch);
+        }
+        true
     }
 }
 
@@ -210,11 +214,10 @@ mod tests {
     #[test]
     fn where_nothing_can_be_watched_each_look_may_find_a_change() {
         let home = tempfile::tempdir().unwrap();
-        let roots = vec![(home.path().to_owned(), None), (home.path().join("absent"), None)];
-        let mut roots = Roots { watcher: None, roots };
-        assert!(roots.look() && roots.look());
+        let mut place = Place { root: home.path().to_owned(), watcher: None, watched: None };
+        assert!(place.look() && place.look());
         fs::remove_dir_all(home.path()).unwrap();
-        assert!(!roots.look());
+        assert!(!place.look());
     }
 
     #[test]
@@ -233,13 +236,13 @@ mod tests {
     #[test]
     fn many_changes_at_once_are_told_once() {
         let (send, signals) = channel();
-        let mut roots = Roots { watcher: None, roots: Vec::new() };
+        let mut place = Place { root: "/absent".into(), watcher: None, watched: None };
         (0..1000).for_each(|_| send.send(Signal::Changed).unwrap());
-        assert!(changed(&signals, &mut roots, FAST));
+        assert!(changed(&signals, &mut place, FAST));
         assert!(signals.try_recv().is_err(), "told again");
         send.send(Signal::Changed).unwrap();
         send.send(Signal::Stop).unwrap();
-        assert!(!changed(&signals, &mut roots, FAST));
+        assert!(!changed(&signals, &mut place, FAST));
     }
 
     #[test]

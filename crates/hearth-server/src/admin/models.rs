@@ -10,7 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Admin;
-use crate::{body::WholeBody, error::ApiError, library::Model, models::Card, state::AppState};
+use crate::{
+    body::WholeBody,
+    error::ApiError,
+    library::{Model, SilentFolder},
+    models::Card,
+    state::AppState,
+};
 
 /// No change has more bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -29,6 +35,7 @@ pub(crate) struct Shown {
 #[derive(Serialize)]
 pub(crate) struct List {
     models: Vec<Shown>,
+    silent_folders: Vec<SilentFolder>,
 }
 
 /// `remove`.
@@ -48,10 +55,11 @@ pub(crate) struct How {
 
 type Name = Result<Path<String>, PathRejection>;
 
-/// All models, the default one first.
+/// All models, the default one first, and the folders that do not answer.
 pub(crate) async fn list(State(state): State<AppState>, admin: Admin) -> Result<Json<List>, ApiError> {
     let models = admin.library().models().await?;
-    Ok(Json(List { models: models.into_iter().map(|model| shown(&state, model)).collect() }))
+    let models = models.into_iter().map(|model| shown(&state, model)).collect();
+    Ok(Json(List { models, silent_folders: admin.library().silent_folders().await? }))
 }
 
 /// The model that a name means; it may have slashes in it.

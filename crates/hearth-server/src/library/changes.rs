@@ -57,7 +57,7 @@ impl Library {
         let model = self.model(model).await?;
         self.check_removable(&model)?;
         let installed = hearth_hub::scan::Installed { dir: model.dir.clone(), ..Default::default() };
-        let roots = self.roots().await?;
+        let roots = self.open_roots().await?;
         let removed = on_thread(move || remove::plan(&installed, &roots)?.carry_out()).await;
         if let Some(Ok(_)) = removed {
             self.forget_downloads_of(&model).await?;

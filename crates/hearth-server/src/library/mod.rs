@@ -32,7 +32,8 @@ use downloads::Downloads;
 pub use error::{LibraryError, Result};
 pub use models::Model;
 pub use offer::{CatalogModel, CatalogVariant, RepoFit, SearchHit};
-use scanning::Found;
+pub use scanning::SilentFolder;
+use scanning::{Found, Seen};
 pub use settings::Settings;
 
 /// Events that a slow listener may be behind before it loses some.
@@ -94,6 +95,7 @@ struct Inner {
     /// Replaced when its address is set anew.
     hub: Mutex<Hub>,
     found: Mutex<Vec<Found>>,
+    seen: Mutex<Seen>,
     /// Held by the scan that runs.
     scanning: tokio::sync::Mutex<()>,
     /// Says that folders were added or taken away.
@@ -120,6 +122,7 @@ impl Library {
             store,
             hub: Mutex::new(hub),
             found: Mutex::default(),
+            seen: Mutex::default(),
             scanning: tokio::sync::Mutex::default(),
             folders: Notify::new(),
             downloads,

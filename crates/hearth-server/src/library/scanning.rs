@@ -1,15 +1,18 @@
-//! What lies on disk: found by a scan on a thread of its own, again whenever something there has changed.
+//! What lies on disk: found by a scan, again whenever something there has changed. Each root has a thread of its own, which is
+//! waited for only so long: a disk that does not answer holds up no other, and its models stay as they were.
 
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path, time::Duration};
 
+use futures_util::future::join_all;
 use hearth_hub::{
     fit::{Fit, Machine, Needs, fit, tensor_bytes},
     names,
-    scan::{Installed, Layout, Root, State, scan},
+    scan::{self, Installed, Layout, Root, State},
     watch::Watch,
 };
+use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{Builtin, Event, Library, LibraryOptions, Result, lock};
 
@@ -24,17 +27,56 @@ pub(super) struct Found {
     pub(super) fit: Option<Fit>,
 }
 
+/// What is below each root, as it was last seen.
+pub(super) type Seen = HashMap<Root, Below>;
+
+#[derive(Default)]
+pub(super) struct Below {
+    found: Vec<Found>,
+    look: Look,
+}
+
+/// The thread that looks below a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Look {
+    #[default]
+    Over,
+    UnderWay,
+    /// It was waited for in vain; there is no other before it is back.
+    Stuck,
+}
+
+/// A folder that does not answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct SilentFolder {
+    /// The folder.
+    pub path: String,
+    /// What that means, in a sentence.
+    pub reason: String,
+}
+
 impl Library {
     /// Looks through all folders. Models that were never seen get their names.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn scan(&self) -> Result<()> {
+        let library = self.clone();
+        // In a task of its own: whoever asked may go, and then a folder that hangs would not be given up.
+        let scan = tokio::spawn(async move { library.scan_within(PATIENCE).await });
+        // A panic has been said already.
+        scan.await.unwrap_or(Ok(()))
+    }
+
+    /// Waits so long for each folder.
+    pub(super) async fn scan_within(&self, patience: Duration) -> Result<()> {
         let _one_at_a_time = self.inner.scanning.lock().await;
         let (options, roots, machine) = (self.inner.options.clone(), self.roots().await?, self.machine().await);
-        let Some(looked) = on_thread(move || look(&options, &roots, &machine)).await else { return Ok(()) };
+        join_all(roots.iter().map(|root| self.look(root, &machine, patience))).await;
+        let Some(builtin) = on_thread(move || builtin(&options, &machine)).await else { return Ok(()) };
+        let looked = [builtin].into_iter().chain(self.merged(&roots));
         let rows = self.inner.store.models().await?;
-        let mut found = Vec::with_capacity(looked.len());
+        let mut found = Vec::new();
         for model in looked {
             let row = match rows.iter().find(|row| row.source == model.installed.source) {
                 Some(row) => row.id,
@@ -47,6 +89,78 @@ impl Library {
             self.tell(Event::Models);
         }
         Ok(())
+    }
+
+    /// Looks below a root, unless somebody still does.
+    async fn look(&self, root: &Root, machine: &Machine, patience: Duration) {
+        match &mut lock(&self.inner.seen).entry(root.clone()).or_default().look {
+            look @ Look::Over => *look = Look::UnderWay,
+            _ => return,
+        }
+        let (library, place) = (self.clone(), root.clone());
+        let (options, below, machine) = (self.inner.options.clone(), root.clone(), machine.clone());
+        let looked = tokio::spawn(async move {
+            let found = on_thread(move || below_root(&options, &below, &machine)).await;
+            library.looked(&place, found);
+        });
+        if timeout(patience, looked).await.is_err() {
+            self.give_up(root);
+        }
+    }
+
+    /// Takes over what was found; where nobody waited for it any more, in a new scan.
+    fn looked(&self, root: &Root, found: Option<Vec<Found>>) {
+        let mut seen = lock(&self.inner.seen);
+        let below = seen.entry(root.clone()).or_default();
+        below.found = found.unwrap_or_else(|| std::mem::take(&mut below.found));
+        if std::mem::take(&mut below.look) == Look::Stuck {
+            self.tell(Event::Models);
+            self.inner.folders.notify_one();
+        }
+    }
+
+    fn give_up(&self, root: &Root) {
+        let mut seen = lock(&self.inner.seen);
+        // It may have come back just now.
+        if let Some(look @ Look::UnderWay) = seen.get_mut(root).map(|below| &mut below.look) {
+            *look = Look::Stuck;
+            tracing::warn!("{}", silence(&root.path));
+            self.tell(Event::Models);
+        }
+    }
+
+    /// What was last seen below these roots, with sources.
+    fn merged(&self, roots: &[Root]) -> Vec<Found> {
+        let seen = lock(&self.inner.seen);
+        let all: Vec<&Found> = roots.iter().filter_map(|root| seen.get(root)).flat_map(|below| &below.found).collect();
+        let merged = scan::merge(all.iter().map(|found| found.installed.clone()));
+        let weighed = |installed: Installed| {
+            let found = all.iter().find(|found| found.installed.dir == installed.dir)?;
+            Some(Found { installed, ..(*found).clone() })
+        };
+        merged.into_iter().filter_map(weighed).collect()
+    }
+
+    /// The folders that have not answered since they were last looked through.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn silent_folders(&self) -> Result<Vec<SilentFolder>> {
+        let roots = self.roots().await?;
+        let silent = roots.iter().filter(|root| self.is_stuck(root)).map(|root| root.path.as_path());
+        let folder = |path: &Path| SilentFolder { path: path.display().to_string(), reason: silence(path) };
+        Ok(silent.map(folder).collect())
+    }
+
+    fn is_stuck(&self, root: &Root) -> bool {
+        lock(&self.inner.seen).get(root).is_some_and(|below| below.look == Look::Stuck)
+    }
+
+    /// The roots that can be looked into.
+    pub(super) async fn open_roots(&self) -> Result<Vec<Root>> {
+        let mut roots = self.roots().await?;
+        roots.retain(|root| !self.is_stuck(root));
+        Ok(roots)
     }
 
     async fn remember(&self, model: &Installed) -> Result<i64> {
@@ -86,20 +200,32 @@ impl Library {
     }
 }
 
-/// The built-in model, then all others.
-fn look(options: &LibraryOptions, roots: &[Root], machine: &Machine) -> Vec<Found> {
-    let known = |name: &str| options.known.iter().any(|known| known == name);
+/// How long a folder is waited for. Disks that sleep wake up in this time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn silence(folder: &Path) -> String {
+    let (folder, seconds) = (folder.display(), PATIENCE.as_secs());
+    format!(
+        "{folder} has not answered for {seconds} s, and its models are shown as they last were: see whether its disk is still there"
+    )
+}
+
+/// The built-in model, which is listed whatever became of its files.
+fn builtin(options: &LibraryOptions, machine: &Machine) -> Found {
     let Builtin { source, name, dir } = &options.builtin;
-    let mut models = scan(&[Root::new(dir, Layout::Any)], &known);
-    models.truncate(1);
-    if models.is_empty() {
-        models.push(Installed { dir: dir.clone(), ..Installed::default() });
-    }
-    for model in &mut models {
-        (model.source, model.display) = (source.clone(), name.clone());
-    }
-    let others = scan(roots, &known).into_iter().filter(|model| !is_builtin(&model.dir, &options.builtin));
-    models.into_iter().chain(others).map(|installed| weigh(installed, machine)).collect()
+    let found = models(options, &Root::new(dir, Layout::Any)).into_iter().next();
+    let found = found.unwrap_or_else(|| Installed { dir: dir.clone(), ..Installed::default() });
+    weigh(Installed { source: source.clone(), display: name.clone(), ..found }, machine)
+}
+
+/// All others below a root.
+fn below_root(options: &LibraryOptions, root: &Root, machine: &Machine) -> Vec<Found> {
+    let others = models(options, root).into_iter().filter(|model| !is_builtin(&model.dir, &options.builtin));
+    others.map(|installed| weigh(installed, machine)).collect()
+}
+
+fn models(options: &LibraryOptions, root: &Root) -> Vec<Installed> {
+    scan::models(root, &|name| options.known.iter().any(|known| known == name))
 }
 
 /// Whether a folder is where the built-in model was unpacked, by this version or an earlier one: they lie side by side,

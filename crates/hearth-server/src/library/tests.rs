@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hearth_hub::{
@@ -263,6 +263,40 @@ fn what_was_under_way_goes_on_after_a_kill() {
         assert_eq!((last.state, last.reason), (State::Done, None));
     });
     assert!(world.hub.bytes_sent("model.safetensors") < 1_000_000 + 1000, "some of it came twice");
+}
+
+/// A pipe that nobody writes to holds its reader as a dead disk does.
+#[tokio::test]
+async fn a_folder_that_does_not_answer_holds_up_nothing_else() {
+    let world = World::new(vec![repo(MODEL, SIZE)]).await;
+    let dead = world.home.path().join("dead");
+    let reference = dead.join("models--o--kept/refs/main");
+    write(&dead.join("models--o--kept/snapshots/0"), 10);
+    fs::create_dir_all(reference.parent().unwrap()).unwrap();
+    let mut options = world.options();
+    options.roots.push(Root::new(&dead, Layout::HubCache));
+    let library = Library::open(options).await.unwrap();
+    library.scan().await.unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&reference).status().unwrap().success());
+
+    library.scan_within(Duration::from_secs(2)).await.unwrap();
+    let silent = library.silent_folders().await.unwrap();
+    assert_eq!((silent.len(), silent[0].path.as_str()), (1, dead.to_str().unwrap()));
+    assert!(library.model("kept").await.unwrap().is_ready(), "it stays as it was");
+    let (start, id) = (Instant::now(), library.download(MODEL, None).await.unwrap().id);
+    assert_eq!(ends(&library, id).await.state, State::Done);
+    assert!(start.elapsed() < Duration::from_secs(9), "it was waited for once more");
+    assert_eq!(ids(&library.models().await.unwrap()), ["ember", "kept", "tiny-4bit"]);
+
+    let mut events = library.events();
+    let pipe = fs::OpenOptions::new().write(true).open(&reference).unwrap();
+    fs::remove_dir_all(dead.join("models--o--kept")).unwrap();
+    drop(pipe);
+    while !library.silent_folders().await.unwrap().is_empty() {
+        events.recv().await.unwrap();
+    }
+    library.scan().await.unwrap();
+    assert_eq!(ids(&library.models().await.unwrap()), ["ember", "tiny-4bit"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,14 @@ use serde_json::{Map, Value};
 #[derive(Deserialize)]
 pub(super) struct Models {
     pub(super) models: Vec<Model>,
+    #[serde(default)]
+    pub(super) silent_folders: Vec<Silent>,
+}
+
+/// A folder that does not answer.
+#[derive(Deserialize)]
+pub(super) struct Silent {
+    pub(super) reason: String,
 }
 
 /// A model on this machine.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::answers::{Model, Models};
-use super::words::{Side, ago, size, table};
+use super::words::{Side, ago, plain, size, table};
 use super::{client, ended, say_answer};
 use crate::cache_dir::now;
 
@@ -37,9 +37,11 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn text(answer: &Value) -> Result<String> {
-    let Models { models } = client::read(answer)?;
+    let Models { models, silent_folders } = client::read(answer)?;
+    let silent: String = silent_folders.iter().map(|folder| format!("\n{}.\n", plain(&folder.reason))).collect();
     if models.is_empty() {
-        return Ok("No models yet: `hearth search WORDS` finds some, `hearth pull REPO` downloads one.\n".to_owned());
+        let none = "No models yet: `hearth search WORDS` finds some, `hearth pull REPO` downloads one.\n";
+        return Ok(none.to_owned() + &silent);
     }
     let head = [
         ("NAME", Side::Left),
@@ -49,7 +51,7 @@ fn text(answer: &Value) -> Result<String> {
         ("USED", Side::Left),
     ];
     let now = now();
-    Ok(table(head, &models.iter().map(|model| row(model, now)).collect::<Vec<_>>()))
+    Ok(table(head, &models.iter().map(|model| row(model, now)).collect::<Vec<_>>()) + &silent)
 }
 
 fn row(model: &Model, now: u64) -> [String; 5] {
@@ -77,7 +79,9 @@ ember          1.3 MB        loaded   0 s ago
 qwen3-4b-4bit  2.3 GB     4  partial  never
 ";
         assert_eq!(text(&answer).unwrap(), expected);
-        assert!(text(&json!({"models": []})).unwrap().contains("hearth pull REPO"));
+        let none = json!({"models": [], "silent_folders": [{"path": "/away", "reason": "/away has not answered"}]});
+        let said = text(&none).unwrap();
+        assert!(said.contains("hearth pull REPO") && said.ends_with("\n\n/away has not answered.\n"), "{said}");
         assert!(text(&json!({"data": []})).is_err());
     }
 }
