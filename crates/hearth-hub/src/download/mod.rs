@@ -98,9 +98,18 @@ impl Download {
 
     /// Waits until it is done, failed or cancelled, and says how it stands then.
     pub async fn finished(&self) -> Progress {
+        self.until(State::is_final).await
+    }
+
+    /// Waits until it has ended or is paused, and says how it stands then.
+    pub async fn stopped(&self) -> Progress {
+        self.until(|state| state.is_final() || state == State::Paused).await
+    }
+
+    async fn until(&self, what: impl Fn(State) -> bool) -> Progress {
         let mut progress = self.progress.clone();
         // The sender goes only after the last word.
-        let _ = progress.wait_for(|progress| progress.state.is_final()).await;
+        let _ = progress.wait_for(|progress| what(progress.state)).await;
         progress.borrow().clone()
     }
 

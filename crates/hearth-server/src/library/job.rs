@@ -7,11 +7,11 @@ use std::{
 };
 
 use hearth_hub::{
-    download::{Download as Transfer, State},
+    download::{Download as Transfer, Progress, State},
     error::HubError,
 };
 use hearth_store::DownloadState;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::{
     Download, Library,
@@ -40,6 +40,7 @@ impl Job {
             let wish = *self.wishes.borrow_and_update();
             match wish {
                 Wish::Run => {
+                    self.transfer = None;
                     let mut wishes = self.wishes.clone();
                     tokio::select! {
                         () = self.work() => {}
@@ -50,10 +51,9 @@ impl Job {
                         },
                     }
                 }
-                Wish::Pause => self.end(State::Paused, None).await,
+                Wish::Pause => self.pause().await,
                 Wish::Cancel => self.discard().await,
             }
-            self.transfer = None;
             if self.library.ends(self.id, &self.wishes) {
                 return;
             }
@@ -66,10 +66,10 @@ impl Job {
         let turn = self.library.inner.downloads.slots.clone().acquire_owned();
         let queued = self.note(|download| (download.state, download.reason) = (State::Queued, None));
         // It is never closed.
-        let (Ok(_turn), ()) = tokio::join!(turn, queued) else { return };
+        let (Ok(turn), ()) = tokio::join!(turn, queued) else { return };
         self.note(|download| download.state = State::Checking).await;
         match self.begin().await {
-            Ok(()) => self.follow().await,
+            Ok(()) => self.follow(turn).await,
             Err(error) => self.end(State::Failed, Some(error.to_string())).await,
         }
     }
@@ -83,20 +83,16 @@ impl Job {
         Ok(())
     }
 
-    /// Tells how the transfer stands until it ends, or pauses for want of room.
-    async fn follow(&mut self) {
+    /// Tells how the transfer stands until it ends, or pauses for want of room. The turn is then the next one's.
+    async fn follow(&mut self, turn: OwnedSemaphorePermit) {
         let Some(mut progress) = self.transfer.as_ref().map(Transfer::progress) else { return };
         loop {
             let now = progress.borrow_and_update().clone();
-            let (state, ends) = (now.state, now.state.is_final() || now.state == State::Paused);
-            if state == State::Done {
-                // Whoever hears that it is done finds the model in the list.
-                self.scan().await;
+            if now.state.is_final() || now.state == State::Paused {
+                drop(turn);
+                return self.stopped(now).await;
             }
             self.note(|download| download.take(now)).await;
-            if ends {
-                return;
-            }
             if progress.changed().await.is_err() {
                 return self.broken_off().await;
             }
@@ -114,7 +110,28 @@ impl Job {
         self.end(State::Failed, Some(reason.to_owned())).await;
     }
 
-    /// Removes what has come.
+    /// Tells how the transfer has ended.
+    async fn stopped(&mut self, last: Progress) {
+        if last.state == State::Done {
+            // Whoever hears that it is done finds the model in the list.
+            self.scan().await;
+        }
+        self.note(|download| download.take(last)).await;
+    }
+
+    /// Keeps what has come. A transfer that has ended meanwhile has ended.
+    async fn pause(&mut self) {
+        if let Some(transfer) = &self.transfer {
+            transfer.pause();
+            let last = transfer.stopped().await;
+            if last.state.is_final() {
+                return self.stopped(last).await;
+            }
+        }
+        self.end(State::Paused, None).await;
+    }
+
+    /// Removes what has come, unless that is a whole model by now.
     async fn discard(&mut self) {
         let has_come = self.library.find_download(self.id).is_ok_and(|download| download.bytes > 0);
         let begun = match &self.transfer {
@@ -123,7 +140,10 @@ impl Job {
         };
         if let Some(transfer) = &self.transfer {
             transfer.cancel();
-            transfer.finished().await;
+            let last = transfer.finished().await;
+            if last.state == State::Done {
+                return self.stopped(last).await;
+            }
         }
         match begun {
             Ok(()) => {

@@ -265,6 +265,29 @@ fn what_was_under_way_goes_on_after_a_kill() {
     assert!(world.hub.bytes_sent("model.safetensors") < 1_000_000 + 1000, "some of it came twice");
 }
 
+/// The scan that makes it a model of the list has to wait here.
+#[tokio::test]
+async fn what_has_come_whole_is_neither_cancelled_nor_paused() {
+    let world = World::new(vec![repo("o/one", SIZE), repo("o/two", SIZE)]).await;
+    let library = world.open().await;
+    for (name, stop) in [("one", true), ("two", false)] {
+        let scan = library.inner.scanning.lock().await;
+        let id = library.download(&format!("o/{name}"), None).await.unwrap().id;
+        let reference = world.home.path().join(format!("hub/models--o--{name}/refs/main"));
+        while !reference.exists() {
+            tokio::task::yield_now().await;
+        }
+        match stop {
+            true => library.cancel(id).await.unwrap(),
+            false => library.pause(id).unwrap(),
+        };
+        drop(scan);
+        let last = ends(&library, id).await;
+        assert_eq!((last.state, last.total), (State::Done, Some(last.bytes)));
+        assert!(library.model(name).await.unwrap().is_ready());
+    }
+}
+
 /// A pipe that nobody writes to holds its reader as a dead disk does.
 #[tokio::test]
 async fn a_folder_that_does_not_answer_holds_up_nothing_else() {
