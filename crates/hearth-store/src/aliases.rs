@@ -1,6 +1,6 @@
 //! Further names of models, in lower case. All names together, these and the models' own, are unique.
 
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Result, Store,
@@ -21,20 +21,17 @@ impl Store {
     pub async fn aliases(&self) -> Result<Vec<Alias>> {
         Ok(sqlx::query_as("SELECT * FROM aliases ORDER BY name").fetch_all(&self.pool).await?)
     }
+}
 
-    /// Lets a model answer to these names besides its own, and to no others. Errors: a name is another model's; nothing
-    /// has changed then.
-    pub async fn set_aliases(&self, model: i64, names: &[String]) -> Result<()> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM aliases WHERE model = ?").bind(model).execute(&mut *transaction).await?;
-        let add = "INSERT INTO aliases (name, model) SELECT ?1, id FROM models WHERE id = ?2 AND api_name <> ?1 ON CONFLICT DO NOTHING";
-        for name in names.iter().map(|name| key(name)) {
-            refuse_taken(&mut transaction, &name, model).await?;
-            sqlx::query(add).bind(name).bind(model).execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
+/// Lets a model answer to these names besides its own, and to no others. Errors: a name is another model's.
+pub(crate) async fn set_aliases(database: &mut SqliteConnection, model: i64, names: &[String]) -> Result<()> {
+    sqlx::query("DELETE FROM aliases WHERE model = ?").bind(model).execute(&mut *database).await?;
+    let add = "INSERT INTO aliases (name, model) SELECT ?1, id FROM models WHERE id = ?2 AND api_name <> ?1 ON CONFLICT DO NOTHING";
+    for name in names.iter().map(|name| key(name)) {
+        refuse_taken(database, &name, model).await?;
+        sqlx::query(add).bind(name).bind(model).execute(&mut *database).await?;
     }
+    Ok(())
 }
 
 impl FromRow<'_, SqliteRow> for Alias {
@@ -48,18 +45,14 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
     #[tokio::test]
     async fn an_alias_is_kept_in_lower_case_and_once() {
         let (_home, store) = testing::store().await;
         let model = testing::add(&store, "One").await;
-        store.set_aliases(model.id, &names(&["GPT-4o", "gpt-4O", "Éclair", "one"])).await.unwrap();
+        testing::alias(&store, model.id, &["GPT-4o", "gpt-4O", "Éclair", "one"]).await.unwrap();
         let alias = |name: &str| Alias { name: name.to_owned(), model: model.id };
         assert_eq!(store.aliases().await.unwrap(), [alias("gpt-4o"), alias("éclair")]);
-        store.set_aliases(model.id, &names(&["GPT-4O"])).await.unwrap();
+        testing::alias(&store, model.id, &["GPT-4O"]).await.unwrap();
         assert_eq!(store.aliases().await.unwrap(), [alias("gpt-4o")]);
     }
 
@@ -67,10 +60,10 @@ mod tests {
     async fn a_name_that_is_taken_is_refused_and_nothing_changed() {
         let (_home, store) = testing::store().await;
         let (one, two) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
-        store.set_aliases(one.id, &names(&["first"])).await.unwrap();
-        store.set_aliases(two.id, &names(&["second"])).await.unwrap();
+        testing::alias(&store, one.id, &["first"]).await.unwrap();
+        testing::alias(&store, two.id, &["second"]).await.unwrap();
         for name in ["one", "One", "FIRST"] {
-            let message = store.set_aliases(two.id, &names(&["other", name])).await.unwrap_err().to_string();
+            let message = testing::alias(&store, two.id, &["other", name]).await.unwrap_err().to_string();
             assert!(message.contains("belongs to owner/One already"), "{message}");
         }
         let aliases: Vec<_> = store.aliases().await.unwrap().into_iter().map(|alias| alias.name).collect();

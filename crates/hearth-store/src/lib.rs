@@ -13,5 +13,5 @@ mod testing;
 pub use aliases::Alias;
 pub use downloads::{Download, DownloadState};
 pub use error::{Error, Result};
-pub use models::{Model, ModelSettings};
+pub use models::{Model, ModelChange, ModelSettings};
 pub use open::{Opened, Store};

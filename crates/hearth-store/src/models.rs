@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, aliases::set_aliases};
 
 /// A model as Hearth remembers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,19 @@ pub struct ModelSettings {
     pub keep_alive: Option<i64>,
 }
 
+/// What is to change of a model. What is `None` stays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelChange {
+    /// The names that a person chose: what people see, and what clients send.
+    pub names: Option<(String, String)>,
+    /// All names to which it answers besides.
+    pub aliases: Option<Vec<String>>,
+    /// Whether it stays loaded.
+    pub pinned: Option<bool>,
+    /// How it is to be run.
+    pub settings: Option<ModelSettings>,
+}
+
 impl Store {
     /// All models, in the order in which they were found.
     pub async fn models(&self) -> Result<Vec<Model>> {
@@ -78,30 +91,29 @@ impl Store {
         Ok(model)
     }
 
-    /// Gives a model the names that a person chose. Errors: the API name is another model's.
-    pub async fn rename_model(&self, id: i64, display_name: &str, api_name: &str) -> Result<Model> {
-        let api_name = key(api_name);
+    /// Changes a model, all of it or nothing. Errors: a name is another model's.
+    pub async fn change_model(&self, id: i64, change: &ModelChange) -> Result<()> {
+        let (display_name, api_name) = change.names.clone().map(|(shown, sent)| (shown, key(&sent))).unzip();
+        let json = change.settings.as_ref().map(serde_json::to_string).transpose();
+        let json = json.map_err(|source| Error::Setting { key: "model settings".to_owned(), source })?;
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        refuse_taken(&mut transaction, &api_name, id).await?;
-        // What becomes the name need not be an alias as well.
-        sqlx::query("DELETE FROM aliases WHERE name = ?").bind(&api_name).execute(&mut *transaction).await?;
-        let rename = "UPDATE models SET display_name = ?, api_name = ?, user_named = 1 WHERE id = ? RETURNING *";
-        let rename = sqlx::query_as(rename).bind(display_name).bind(api_name).bind(id);
-        let model = rename.fetch_optional(&mut *transaction).await?.ok_or(Error::Gone("model"))?;
+        if let Some(name) = &api_name {
+            refuse_taken(&mut transaction, name, id).await?;
+            // What becomes the name need not be an alias as well.
+            sqlx::query("DELETE FROM aliases WHERE name = ?").bind(name).execute(&mut *transaction).await?;
+        }
+        let update = "UPDATE models SET user_named = user_named OR ?2 IS NOT NULL, display_name = coalesce(?1, display_name), \
+                      api_name = coalesce(?2, api_name), pinned = coalesce(?3, pinned), settings = coalesce(?4, settings) \
+                      WHERE id = ?5";
+        let update = sqlx::query(update).bind(display_name).bind(api_name).bind(change.pinned).bind(json).bind(id);
+        if update.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Err(Error::Gone("model"));
+        }
+        if let Some(names) = &change.aliases {
+            set_aliases(&mut transaction, id, names).await?;
+        }
         transaction.commit().await?;
-        Ok(model)
-    }
-
-    /// Sets how a model is to be run.
-    pub async fn set_model_settings(&self, id: i64, settings: &ModelSettings) -> Result<()> {
-        let json = serde_json::to_string(settings)
-            .map_err(|source| Error::Setting { key: "model settings".to_owned(), source })?;
-        self.change(sqlx::query("UPDATE models SET settings = ? WHERE id = ?").bind(json).bind(id), "model").await
-    }
-
-    /// Sets whether a model stays loaded.
-    pub async fn pin_model(&self, id: i64, pinned: bool) -> Result<()> {
-        self.change(sqlx::query("UPDATE models SET pinned = ? WHERE id = ?").bind(pinned).bind(id), "model").await
+        Ok(())
     }
 
     /// Counts a use, now.
@@ -187,7 +199,7 @@ mod tests {
     async fn of_models_with_one_name_the_later_ones_are_numbered() {
         let (_home, store) = testing::store().await;
         let one = store.add_model("a/Tiny", "Tiny", "tiny").await.unwrap();
-        store.set_aliases(one.id, &["tiny-2".to_owned()]).await.unwrap();
+        testing::alias(&store, one.id, &["tiny-2"]).await.unwrap();
         let mut names = Vec::new();
         for source in ["b/Tiny", "c/Tiny", "b/Tiny"] {
             names.push(store.add_model(source, "Tiny", "tiny").await.unwrap().api_name);
@@ -199,20 +211,21 @@ mod tests {
     async fn a_name_of_ones_own_must_be_free() {
         let (_home, store) = testing::store().await;
         let (one, two) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
-        store.set_aliases(two.id, &["Deux".to_owned()]).await.unwrap();
+        testing::alias(&store, two.id, &["Deux"]).await.unwrap();
         for name in ["TWO", "deux"] {
-            let message = store.rename_model(one.id, name, name).await.unwrap_err().to_string();
+            let message = testing::rename(&store, one.id, name).await.unwrap_err().to_string();
             assert!(message.contains("belongs to owner/Two already"), "{message}");
         }
-        let renamed = store.rename_model(two.id, "Deux", "Deux").await.unwrap();
+        testing::rename(&store, two.id, "Deux").await.unwrap();
+        let renamed = store.models().await.unwrap().remove(1);
         assert_eq!(
             (renamed.display_name.as_str(), renamed.api_name.as_str(), renamed.user_named),
             ("Deux", "deux", true)
         );
         assert_eq!(store.aliases().await.unwrap(), []);
         assert_eq!(testing::add(&store, "Two").await, renamed);
-        store.rename_model(one.id, "Two", "two").await.unwrap();
-        store.rename_model(one.id, "TWO", "two").await.unwrap();
+        testing::rename(&store, one.id, "Two").await.unwrap();
+        testing::rename(&store, one.id, "TWO").await.unwrap();
     }
 
     #[tokio::test]
@@ -225,13 +238,35 @@ mod tests {
             keep_alive: Some(-1),
             ..Default::default()
         };
-        store.set_model_settings(model.id, &settings).await.unwrap();
-        store.pin_model(model.id, true).await.unwrap();
+        let set_up = ModelChange { settings: Some(settings.clone()), ..ModelChange::default() };
+        store.change_model(model.id, &set_up).await.unwrap();
+        store.change_model(model.id, &ModelChange { pinned: Some(true), ..ModelChange::default() }).await.unwrap();
         store.count_use(model.id).await.unwrap();
         store.count_use(model.id).await.unwrap();
         let found = store.models().await.unwrap().remove(0);
         assert_eq!((found.settings, found.pinned, found.uses), (settings, true, 2));
         assert!(found.last_used >= Some(found.added));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_in_part_changes_nothing() {
+        let (_home, store) = testing::store().await;
+        let (one, _) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
+        let change = |alias: &str| ModelChange {
+            names: Some(("Uno".to_owned(), "uno".to_owned())),
+            aliases: Some(vec!["eins".to_owned(), alias.to_owned()]),
+            pinned: Some(true),
+            settings: Some(ModelSettings { top_k: Some(3), ..ModelSettings::default() }),
+        };
+        assert!(matches!(store.change_model(one.id, &change("two")).await, Err(Error::NameTaken { .. })));
+        assert_eq!(store.models().await.unwrap()[0], one);
+        assert_eq!(store.aliases().await.unwrap(), []);
+        // What was its name can become an alias, and the other way round.
+        store.change_model(one.id, &change("one")).await.unwrap();
+        let changed = store.models().await.unwrap().remove(0);
+        assert_eq!((changed.api_name.as_str(), changed.pinned, changed.settings.top_k), ("uno", true, Some(3)));
+        let aliases: Vec<_> = store.aliases().await.unwrap().into_iter().map(|alias| alias.name).collect();
+        assert_eq!(aliases, ["eins", "one"]);
     }
 
     #[tokio::test]
@@ -246,14 +281,14 @@ mod tests {
     async fn what_is_forgotten_leaves_its_names_to_others() {
         let (_home, store) = testing::store().await;
         let model = testing::add(&store, "One").await;
-        store.set_aliases(model.id, &["first".to_owned()]).await.unwrap();
+        testing::alias(&store, model.id, &["first"]).await.unwrap();
         store.forget_model(model.id).await.unwrap();
         assert_eq!(store.aliases().await.unwrap(), []);
         let other = store.add_model("other/One", "One", "one").await.unwrap();
         assert_eq!(other.api_name, "one");
-        for gone in [store.forget_model(99).await, store.pin_model(99, true).await, store.count_use(99).await] {
+        let renamed = testing::rename(&store, 99, "x").await;
+        for gone in [store.forget_model(99).await, store.count_use(99).await, renamed] {
             assert!(matches!(gone, Err(Error::Gone("model"))));
         }
-        assert!(matches!(store.rename_model(99, "x", "x").await, Err(Error::Gone("model"))));
     }
 }

@@ -13,7 +13,7 @@ use super::Admin;
 use crate::{
     body::WholeBody,
     error::ApiError,
-    library::{Model, SilentFolder},
+    library::{Change, Model, SilentFolder},
     models::Card,
     state::AppState,
 };
@@ -67,7 +67,7 @@ pub(crate) async fn retrieve(State(state): State<AppState>, admin: Admin, name: 
     Ok(Json(shown(&state, admin.library().model(&read(name)?).await?)))
 }
 
-/// Renames it, pins it, sets it up. What is not named stays.
+/// Renames it, pins it, sets it up: all of that or nothing. What is not named stays.
 pub(crate) async fn change(
     State(state): State<AppState>,
     admin: Admin,
@@ -79,28 +79,15 @@ pub(crate) async fn change(
         let known = CHANGES.join(", ");
         return Err(Error::invalid(unknown, format!("There is no field {unknown:?}; there are {known}.")).into());
     }
-    let library = admin.library();
-    let model = library.model(&read(name)?).await?;
-    let new_name: Option<String> = field(&changes, "name", "a string")?;
-    let pinned: Option<bool> = field(&changes, "pinned", "true or false")?;
-    let aliases: Option<Vec<String>> = field(&changes, "aliases", "a list of strings")?;
-    let settings: Option<Map<String, Value>> = field(&changes, "settings", "an object")?;
-    // By a name that no change takes away.
-    let mut id = model.id;
-    if let Some(settings) = settings {
-        library.set_up(&id, &settings).await?;
-    }
-    if let Some(new_name) = new_name {
-        id = library.rename(&id, &new_name).await?.id;
-    }
-    if let Some(aliases) = aliases {
-        library.alias(&id, &aliases).await?;
-    }
-    if let Some(pinned) = pinned {
-        library.pin(&id, pinned).await?;
-    }
+    let change = Change {
+        name: field(&changes, "name", "a string")?,
+        aliases: field(&changes, "aliases", "a list of strings")?,
+        pinned: field(&changes, "pinned", "true or false")?,
+        settings: field(&changes, "settings", "an object")?,
+    };
+    let model = admin.library().change(&read(name)?, &change).await?;
     admin.offer(&state.engine).await?;
-    Ok(Json(shown(&state, library.model(&id).await?)))
+    Ok(Json(shown(&state, model)))
 }
 
 /// Unloads it, removes its files, and says how many bytes are free for it.

@@ -1,51 +1,48 @@
 //! What a person does to an installed model: naming it, pinning it, setting it up, removing it.
 
 use hearth_hub::{names, remove};
+use hearth_store::ModelChange;
 use serde_json::{Map, Value};
 
 use super::{Event, Library, LibraryError, Model, Result, scanning::on_thread, settings};
 
+/// What is to change of a model. What is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// What people see.
+    pub name: Option<String>,
+    /// All names to which it answers besides its own.
+    pub aliases: Option<Vec<String>>,
+    /// Whether it stays loaded.
+    pub pinned: Option<bool>,
+    /// Settings, each with its new value.
+    pub settings: Option<Map<String, Value>>,
+}
+
 impl Library {
-    /// Gives a model another name; clients then call it by that, in lower case and with hyphens.
+    /// Changes a model: its API name is then its name in lower case, with hyphens for spaces; of its settings those change
+    /// that are named, and `null` leaves one to the model again.
     ///
     /// # Errors
-    /// When no model can be called so, or another one is.
-    pub async fn rename(&self, model: &str, name: &str) -> Result<Model> {
-        let (model, name) = (self.model(model).await?, names::check(name)?);
-        self.inner.store.rename_model(model.row, name, &names::api_name(name)).await?;
-        self.changed(&model).await
-    }
-
-    /// Lets a model answer to these names besides its own, and to no others.
-    ///
-    /// # Errors
-    /// When no model can be called so, or another one is; nothing has changed then.
-    pub async fn alias(&self, model: &str, aliases: &[String]) -> Result<Model> {
+    /// When there is no such model, no model can be called so, another one is, or a setting is not what it should be; nothing
+    /// has changed then.
+    pub async fn change(&self, model: &str, change: &Change) -> Result<Model> {
+        let Change { name, aliases, pinned, settings } = change;
         let model = self.model(model).await?;
-        let checked = aliases.iter().map(|alias| names::check(alias).map(str::to_owned));
-        self.inner.store.set_aliases(model.row, &checked.collect::<Result<Vec<_>, _>>()?).await?;
-        self.changed(&model).await
-    }
-
-    /// Keeps a model loaded, or no longer.
-    ///
-    /// # Errors
-    /// When there is no such model.
-    pub async fn pin(&self, model: &str, pinned: bool) -> Result<Model> {
-        let model = self.model(model).await?;
-        self.inner.store.pin_model(model.row, pinned).await?;
-        self.changed(&model).await
-    }
-
-    /// Changes those of a model's settings that `changes` names; `null` leaves one to the model again.
-    ///
-    /// # Errors
-    /// When a setting is not known, or not what it should be.
-    pub async fn set_up(&self, model: &str, changes: &Map<String, Value>) -> Result<Model> {
-        let model = self.model(model).await?;
-        let settings = settings::changed(&model.settings, changes)?;
-        self.inner.store.set_model_settings(model.row, &settings).await?;
-        self.changed(&model).await
+        let name = name.as_deref().map(names::check).transpose()?;
+        let checked = |aliases: &Vec<String>| -> Result<Vec<String>> {
+            aliases.iter().map(|alias| Ok(names::check(alias)?.to_owned())).collect()
+        };
+        let change = ModelChange {
+            names: name.map(|name| (name.to_owned(), names::api_name(name))),
+            aliases: aliases.as_ref().map(checked).transpose()?,
+            pinned: *pinned,
+            settings: settings.as_ref().map(|changes| settings::changed(&model.settings, changes)).transpose()?,
+        };
+        self.inner.store.change_model(model.row, &change).await?;
+        self.tell(Event::Models);
+        let models = self.models().await?;
+        Ok(models.into_iter().find(|other| other.row == model.row).ok_or(hearth_store::Error::Gone("model"))?)
     }
 
     /// Removes a model's files, forgets its names and settings, and answers how many bytes that has freed. Whoever has it
@@ -80,11 +77,5 @@ impl Library {
             Some(download) => Err(LibraryError::Downloading { repo: download.repo, id: download.id }),
             None => Ok(()),
         }
-    }
-
-    async fn changed(&self, model: &Model) -> Result<Model> {
-        self.tell(Event::Models);
-        let models = self.models().await?;
-        Ok(models.into_iter().find(|other| other.row == model.row).ok_or(hearth_store::Error::Gone("model"))?)
     }
 }

@@ -27,6 +27,7 @@ use hearth_hub::{
 use hearth_store::Store;
 use tokio::sync::{Notify, OnceCell, broadcast};
 
+pub use changes::Change;
 pub use downloads::Download;
 use downloads::Downloads;
 pub use error::{LibraryError, Result};

@@ -118,6 +118,10 @@ async fn ends(library: &Library, id: i64) -> Download {
     until(library, id, |download| download.state.is_final()).await
 }
 
+async fn rename(library: &Library, model: &str, name: &str) -> Result<Model> {
+    library.change(model, &Change { name: Some(name.to_owned()), ..Change::default() }).await
+}
+
 fn ids(models: &[Model]) -> Vec<&str> {
     models.iter().map(|model| model.id.as_str()).collect()
 }
@@ -167,17 +171,19 @@ async fn names_pins_and_settings_outlive_the_process() {
     write(&world.own().join("owner/One"), 10);
     write(&world.own().join("owner/Two"), 10);
     let library = world.open().await;
-    let renamed = library.rename("one", "My Model").await.unwrap();
+    let renamed = rename(&library, "one", "My Model").await.unwrap();
     assert_eq!((renamed.id.as_str(), renamed.name.as_str()), ("my-model", "My Model"));
-    library.alias("my-model", &["gpt-4o".to_owned()]).await.unwrap();
-    library.pin("gpt-4o", true).await.unwrap();
-    library.set_up("owner/One", object(&json!({"temperature": 0.25, "keep_alive": -1}))).await.unwrap();
+    let alias = Change { aliases: Some(vec!["gpt-4o".to_owned()]), ..Change::default() };
+    library.change("my-model", &alias).await.unwrap();
+    let settings = object(&json!({"temperature": 0.25, "keep_alive": -1})).clone();
+    let change = Change { pinned: Some(true), settings: Some(settings), ..Change::default() };
+    library.change("gpt-4o", &change).await.unwrap();
     library.change_settings(object(&json!({"default_model": "my-model"}))).await.unwrap();
     for taken in ["MY model", "gpt-4o", "ember"] {
-        let message = library.rename("two", taken).await.unwrap_err().to_string();
+        let message = rename(&library, "two", taken).await.unwrap_err().to_string();
         assert!(message.contains("belongs to"), "{message}");
     }
-    assert!(library.rename("two", "a/b").await.unwrap_err().to_string().contains("a slash"));
+    assert!(rename(&library, "two", "a/b").await.unwrap_err().to_string().contains("a slash"));
     let again = world.open().await;
     let models = again.models().await.unwrap();
     assert_eq!(ids(&models), ["my-model", "ember", "two"]);
@@ -373,7 +379,7 @@ async fn removing_frees_what_it_says_and_waits_for_no_download() {
     let library = world.open().await;
     let id = library.download(MODEL, None).await.unwrap().id;
     ends(&library, id).await;
-    library.rename("tiny-4bit", "Mine").await.unwrap();
+    rename(&library, "tiny-4bit", "Mine").await.unwrap();
     world.hub.serve(vec![repo(MODEL, SIZE + 1)]);
     world.stall();
     let id = library.download(MODEL, None).await.unwrap().id;
@@ -389,7 +395,7 @@ async fn removing_frees_what_it_says_and_waits_for_no_download() {
     assert_eq!(ids(&library.models().await.unwrap()), ["ember"]);
     assert!(library.downloads().is_empty());
     // Its name is free again.
-    assert_eq!(library.rename("ember", "Mine").await.unwrap().id, "mine");
+    assert_eq!(rename(&library, "ember", "Mine").await.unwrap().id, "mine");
 }
 
 #[tokio::test]

@@ -220,6 +220,11 @@ async fn a_model_is_renamed_pinned_and_set_up_for_clients_at_once() {
         let answer = world.ask("PATCH", path, body).await;
         assert_eq!(code(&answer), (expected.0, expected.1.to_owned()), "{body}");
     }
+    let half = r#"{"settings": {"top_k": 5}, "name": "Yours", "pinned": false, "aliases": ["ember"]}"#;
+    assert_eq!(world.ask("PATCH", "/models/my-one", half).await.status, 409);
+    let model = world.get("/models/my-one").await;
+    let (pinned, name, top_k) = (&model["pinned"], &model["name"], &model["settings"]["top_k"]);
+    assert_eq!((pinned, name, top_k), (&json!(true), &json!("My One"), &Value::Null), "all or nothing");
     let answer = world.ask("PATCH", "/models/my-one", r#"{"name": "ember"}"#).await;
     assert_eq!(
         answer.error(),
