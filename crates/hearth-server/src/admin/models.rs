@@ -90,23 +90,25 @@ pub(crate) async fn change(
     Ok(Json(shown(&state, model)))
 }
 
-/// Unloads it, removes its files, and says how many bytes are free for it.
+/// Unloads it if it can be removed, removes its files, and says how many bytes are free for it.
 pub(crate) async fn remove(
     State(state): State<AppState>,
     admin: Admin,
     name: Name,
     how: Result<Query<How>, QueryRejection>,
 ) -> Result<Json<Removed>, ApiError> {
-    let model = admin.library().model(&read(name)?).await?;
-    admin.library().check_removable(&model)?;
     let force = query(how)?.force;
+    let mut removal = admin.library().removal(&read(name)?).await?;
+    let id = removal.model().id.clone();
     // One that cannot be used is not offered.
-    if state.engine.status().iter().any(|status| status.card.id == model.id) {
-        state.engine.unload(&model.id, force).await?;
+    if state.engine.status().iter().any(|status| status.card.id == id) {
+        state.engine.unload(&id, force).await?;
     }
-    let (removed, freed_bytes) = admin.library().remove(&model.id).await?;
+    removal.withdraw().await;
     admin.offer(&state.engine).await?;
-    Ok(Json(Removed { id: removed.id, freed_bytes }))
+    let freed = removal.carry_out().await;
+    admin.offer(&state.engine).await?;
+    Ok(Json(Removed { id, freed_bytes: freed? }))
 }
 
 fn shown(state: &AppState, model: Model) -> Shown {

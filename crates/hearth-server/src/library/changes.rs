@@ -1,10 +1,10 @@
-//! What a person does to an installed model: naming it, pinning it, setting it up, removing it.
+//! What a person changes of an installed model: its names, whether it stays loaded, how it is to be run.
 
-use hearth_hub::{names, remove};
+use hearth_hub::names;
 use hearth_store::ModelChange;
 use serde_json::{Map, Value};
 
-use super::{Event, Library, LibraryError, Model, Result, scanning::on_thread, settings};
+use super::{Event, Library, Model, Result, settings};
 
 /// What is to change of a model. What is `None` stays.
 #[derive(Debug, Clone, Default)]
@@ -43,39 +43,5 @@ impl Library {
         self.tell(Event::Models);
         let models = self.models().await?;
         Ok(models.into_iter().find(|other| other.row == model.row).ok_or(hearth_store::Error::Gone("model"))?)
-    }
-
-    /// Removes a model's files, forgets its names and settings, and answers how many bytes that has freed. Whoever has it
-    /// loaded unloads it first.
-    ///
-    /// # Errors
-    /// When it is built in, is being downloaded, or lies where nothing is removed.
-    pub async fn remove(&self, model: &str) -> Result<(Model, u64)> {
-        let model = self.model(model).await?;
-        self.check_removable(&model)?;
-        let installed = hearth_hub::scan::Installed { dir: model.dir.clone(), ..Default::default() };
-        let roots = self.open_roots().await?;
-        let removed = on_thread(move || remove::plan(&installed, &roots)?.carry_out()).await;
-        if let Some(Ok(_)) = removed {
-            self.forget_downloads_of(&model).await?;
-            self.inner.store.forget_model(model.row).await?;
-        }
-        self.scan().await?;
-        // A thread that panicked has removed nothing that is known of.
-        Ok((model, removed.transpose()?.unwrap_or(0)))
-    }
-
-    /// Whether [`Library::remove`] would not refuse the model for what it is.
-    ///
-    /// # Errors
-    /// When it is built in, or is being downloaded.
-    pub fn check_removable(&self, model: &Model) -> Result<()> {
-        if model.builtin {
-            return Err(LibraryError::Builtin(model.name.clone()));
-        }
-        match model.repo.as_deref().and_then(|repo| self.active_download(repo)) {
-            Some(download) => Err(LibraryError::Downloading { repo: download.repo, id: download.id }),
-            None => Ok(()),
-        }
     }
 }

@@ -53,6 +53,8 @@ pub struct Download {
 /// All downloads, by id.
 pub(super) struct Downloads {
     entries: Mutex<BTreeMap<i64, Entry>>,
+    /// Repositories, or folders, that are being removed. Locked after `entries`.
+    removing: Mutex<Vec<String>>,
     pub(super) slots: Arc<Semaphore>,
 }
 
@@ -73,7 +75,8 @@ pub(super) enum Wish {
 impl Downloads {
     pub(super) fn new(rows: Vec<hearth_store::Download>) -> Self {
         let entry = |row: hearth_store::Download| (row.id, Entry { download: row.into(), wish: None });
-        Self { entries: Mutex::new(rows.into_iter().map(entry).collect()), slots: Arc::new(Semaphore::new(AT_ONCE)) }
+        let entries = Mutex::new(rows.into_iter().map(entry).collect());
+        Self { entries, removing: Mutex::default(), slots: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -96,7 +99,7 @@ impl Library {
     /// way already is that one.
     ///
     /// # Errors
-    /// When the names are none, or another revision is being downloaded. What else goes wrong is the download's `reason`.
+    /// When the names are none, another revision is being downloaded, or the model is being removed. What else goes wrong is the download's `reason`.
     pub async fn download(&self, repo: &str, revision: Option<&str>) -> Result<Download> {
         let repo: RepoId = repo.parse()?;
         let revision = revision.map_or_else(|| Ok(Revision::main()), str::parse)?;
@@ -115,7 +118,11 @@ impl Library {
             let entry = entries.entry(id).or_insert_with(|| Entry { download: row.clone().into(), wish: None });
             entry.download = row.into();
         }
-        self.wish(id, Wish::Run)
+        let wished = self.wish(id, Wish::Run);
+        if let Err(LibraryError::Removing(_)) = wished {
+            self.forget(id).await?;
+        }
+        wished
     }
 
     /// Stops a download and keeps what has come; it does not go on by itself.
@@ -147,11 +154,27 @@ impl Library {
         Ok(download)
     }
 
-    /// The download of a repository that waits or is under way in this process.
-    pub(super) fn active_download(&self, repo: &str) -> Option<Download> {
+    fn active_download(&self, repo: &str) -> Option<Download> {
+        active(&lock(&self.inner.downloads.entries), repo).cloned()
+    }
+
+    /// Lets nobody download or remove a model until it is released.
+    pub(super) fn reserve(&self, model: &Model) -> Result<()> {
         let entries = lock(&self.inner.downloads.entries);
-        let mut active = entries.values().filter(|entry| entry.wish.is_some() && !entry.download.state.is_final());
-        active.find(|entry| entry.download.repo.eq_ignore_ascii_case(repo)).map(|entry| entry.download.clone())
+        if let Some(Download { repo, id, .. }) = model.repo.as_deref().and_then(|repo| active(&entries, repo)) {
+            return Err(LibraryError::Downloading { repo: repo.clone(), id: *id });
+        }
+        let mut removing = lock(&self.inner.downloads.removing);
+        let name = reserved(model);
+        if removing.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(LibraryError::Removing(name.to_owned()));
+        }
+        removing.push(name.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn release(&self, model: &Model) {
+        lock(&self.inner.downloads.removing).retain(|name| name != reserved(model));
     }
 
     /// Forgets the downloads that a model came by.
@@ -181,6 +204,10 @@ impl Library {
         if state.is_final() && (state, wish) != (State::Failed, Wish::Run) {
             return Err(LibraryError::Ended { id, state: stored(state).as_str() });
         }
+        let removing = lock(&self.inner.downloads.removing);
+        if wish == Wish::Run && removing.iter().any(|name| name.eq_ignore_ascii_case(&entry.download.repo)) {
+            return Err(LibraryError::Removing(entry.download.repo.clone()));
+        }
         if wish == Wish::Run && (state.is_final() || state == State::Paused) {
             (entry.download.state, entry.download.reason) = (State::Queued, None);
         }
@@ -208,8 +235,9 @@ impl Library {
     /// Lets a download's task end, unless there is a new wish.
     pub(super) fn ends(&self, id: i64, wishes: &watch::Receiver<Wish>) -> bool {
         let mut entries = lock(&self.inner.downloads.entries);
-        // It cannot be closed: the sender is in the entry, or the entry is forgotten.
-        let ends = !wishes.has_changed().unwrap_or(false);
+        // Closed: the entry is forgotten, and another may have its id by now.
+        let Ok(changed) = wishes.has_changed() else { return true };
+        let ends = !changed;
         if let (true, Some(entry)) = (ends, entries.get_mut(&id)) {
             entry.wish = None;
         }
@@ -237,12 +265,37 @@ impl Library {
         }
     }
 
-    async fn forget(&self, id: i64) -> Result<()> {
+    /// Forgets a download that is not under way.
+    pub(super) async fn forget(&self, id: i64) -> Result<()> {
+        {
+            let mut entries = lock(&self.inner.downloads.entries);
+            if let Some(Entry { download, .. }) = entries.get(&id).filter(|entry| entry.is_active()) {
+                return Err(LibraryError::Downloading { repo: download.repo.clone(), id });
+            }
+            entries.remove(&id);
+        }
         self.inner.store.forget_download(id).await?;
-        lock(&self.inner.downloads.entries).remove(&id);
         self.tell(Event::Forgotten(id));
         Ok(())
     }
+}
+
+impl Entry {
+    /// Whether it waits or is under way in this process.
+    fn is_active(&self) -> bool {
+        self.wish.is_some() && !self.download.state.is_final()
+    }
+}
+
+/// The download of a repository that waits or is under way in this process.
+fn active<'a>(entries: &'a BTreeMap<i64, Entry>, repo: &str) -> Option<&'a Download> {
+    let mut active = entries.values().filter(|entry| entry.is_active()).map(|entry| &entry.download);
+    active.find(|download| download.repo.eq_ignore_ascii_case(repo))
+}
+
+/// By what a model is reserved.
+fn reserved(model: &Model) -> &str {
+    model.repo.as_ref().unwrap_or(&model.source)
 }
 
 impl Download {

@@ -33,6 +33,12 @@ pub enum LibraryError {
     /// The built-in model stays.
     #[error("{0} is part of Hearth and cannot be removed")]
     Builtin(String),
+    /// A folder that does not answer.
+    #[error("{0}")]
+    Silent(String),
+    /// Files that are about to go.
+    #[error("{0} is being removed: wait for that")]
+    Removing(String),
     /// Files that are about to come.
     #[error("{repo} is being downloaded (download {id}): cancel that first")]
     Downloading {

@@ -10,6 +10,7 @@ mod error;
 mod job;
 mod models;
 mod offer;
+mod removal;
 mod scanning;
 mod settings;
 
@@ -33,6 +34,7 @@ use downloads::Downloads;
 pub use error::{LibraryError, Result};
 pub use models::Model;
 pub use offer::{CatalogModel, CatalogVariant, RepoFit, SearchHit};
+pub use removal::Removal;
 pub use scanning::SilentFolder;
 use scanning::{Found, Seen};
 pub use settings::Settings;
@@ -98,7 +100,7 @@ struct Inner {
     found: Mutex<Vec<Found>>,
     seen: Mutex<Seen>,
     /// Held by the scan that runs.
-    scanning: tokio::sync::Mutex<()>,
+    scanning: Arc<tokio::sync::Mutex<()>>,
     /// Says that folders were added or taken away.
     folders: Notify,
     downloads: Downloads,
@@ -124,7 +126,7 @@ impl Library {
             hub: Mutex::new(hub),
             found: Mutex::default(),
             seen: Mutex::default(),
-            scanning: tokio::sync::Mutex::default(),
+            scanning: Arc::default(),
             folders: Notify::new(),
             downloads,
             events: broadcast::channel(EVENTS).0,

@@ -201,9 +201,9 @@ impl Library {
 }
 
 /// How long a folder is waited for. Disks that sleep wake up in this time.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-fn silence(folder: &Path) -> String {
+pub(super) fn silence(folder: &Path) -> String {
     let (folder, seconds) = (folder.display(), PATIENCE.as_secs());
     format!(
         "{folder} has not answered for {seconds} s, and its models are shown as they last were: see whether its disk is still there"

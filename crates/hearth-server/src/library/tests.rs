@@ -122,6 +122,12 @@ async fn rename(library: &Library, model: &str, name: &str) -> Result<Model> {
     library.change(model, &Change { name: Some(name.to_owned()), ..Change::default() }).await
 }
 
+async fn remove(library: &Library, model: &str) -> Result<u64> {
+    let mut removal = library.removal(model).await?;
+    removal.withdraw().await;
+    removal.carry_out().await
+}
+
 fn ids(models: &[Model]) -> Vec<&str> {
     models.iter().map(|model| model.id.as_str()).collect()
 }
@@ -140,7 +146,7 @@ async fn ember_is_always_there_and_an_older_one_is_not_listed() {
     let ember = &models[0];
     assert!(ember.builtin && ember.default && ember.is_ready() && ember.fit.is_some(), "{ember:?}");
     assert_eq!((ember.name.as_str(), ember.source.as_str(), ember.repo.as_deref()), ("Ember", "ember", None));
-    let message = library.remove("ember").await.unwrap_err().to_string();
+    let message = remove(&library, "ember").await.unwrap_err().to_string();
     assert_eq!(message, "Ember is part of Hearth and cannot be removed");
     assert!(world.own().join("ember-0123/config.json").exists());
 }
@@ -384,18 +390,44 @@ async fn removing_frees_what_it_says_and_waits_for_no_download() {
     world.stall();
     let id = library.download(MODEL, None).await.unwrap().id;
     until(&library, id, |download| download.bytes >= 400_000).await;
-    let message = library.remove("mine").await.unwrap_err().to_string();
-    assert!(message.contains("is being downloaded"), "{message}");
+    for refused in [remove(&library, "mine").await.map(drop), library.forget(id).await] {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("is being downloaded"), "{message}");
+    }
     library.cancel(id).await.unwrap();
     ends(&library, id).await;
     let bytes: u64 = files(SIZE).iter().map(|(_, content)| content.len() as u64).sum();
-    let (removed, freed) = library.remove("mine").await.unwrap();
-    assert_eq!(removed.source, MODEL);
+    let freed = remove(&library, "mine").await.unwrap();
     assert!((bytes..bytes + 100).contains(&freed), "{freed} of {bytes}");
     assert_eq!(ids(&library.models().await.unwrap()), ["ember"]);
     assert!(library.downloads().is_empty());
     // Its name is free again.
     assert_eq!(rename(&library, "ember", "Mine").await.unwrap().id, "mine");
+}
+
+#[tokio::test]
+async fn what_is_being_removed_is_not_downloaded_and_what_cannot_go_stays() {
+    let world = World::new(vec![repo(MODEL, SIZE)]).await;
+    let library = world.open().await;
+    let id = library.download(MODEL, None).await.unwrap().id;
+    ends(&library, id).await;
+    let mut removal = library.removal("tiny-4bit").await.unwrap();
+    let downloaded = library.download(&MODEL.to_lowercase(), None).await.map(drop);
+    for refused in [downloaded, library.removal("tiny-4bit").await.map(drop)] {
+        assert!(matches!(refused, Err(LibraryError::Removing(_))), "{refused:?}");
+    }
+    removal.withdraw().await;
+    assert_eq!(ids(&library.models().await.unwrap()), ["ember"]);
+    // Python's download of it begins in this very moment.
+    let locks = world.home.path().join("hub/.locks").join(format!("models--{}", MODEL.replace('/', "--")));
+    let lock = fs::File::create(locks.join("0123.lock")).unwrap();
+    lock.lock().unwrap();
+    let message = removal.carry_out().await.unwrap_err().to_string();
+    assert!(message.contains("is being downloaded"), "{message}");
+    assert!(library.model("tiny-4bit").await.unwrap().is_ready(), "it is listed again");
+    drop(lock);
+    let id = library.download(MODEL, None).await.unwrap().id;
+    assert_eq!(ends(&library, id).await.state, State::Done);
 }
 
 #[tokio::test]

@@ -255,6 +255,16 @@ async fn a_model_that_answers_is_removed_only_by_force() {
 }
 
 #[tokio::test]
+async fn a_model_that_cannot_be_removed_stays_loaded() {
+    let world = World::new(None).await;
+    Answer::read(&mut world.chat("one").await).await.json();
+    fs::write(world.home.path().join("models/owner/one/letter.docx"), "Dear").unwrap();
+    assert_eq!(code(&world.ask("DELETE", "/models/one", "").await), (409, "not_removable".to_owned()));
+    assert_eq!(world.get("/models/one").await["loaded"]["state"], "ready");
+    assert_eq!(world.offered().await, ["ember", "one"]);
+}
+
+#[tokio::test]
 async fn a_download_is_told_as_it_goes_and_then_served() {
     let world = World::new(None).await;
     let host = format!("127.0.0.1:{}", world.server.port);
