@@ -27,6 +27,10 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     yes: bool,
 
+    /// Remove it also while it answers; those answers end with an error
+    #[arg(long)]
+    force: bool,
+
     /// Print the API's JSON object
     #[arg(long)]
     json: bool,
@@ -44,7 +48,8 @@ fn run(arguments: &Arguments) -> Result<()> {
             return say("Nothing was removed.\n");
         }
     }
-    say_answer(&client.delete(&path)?, arguments.json, text)
+    let force = if arguments.force { "?force=true" } else { "" };
+    say_answer(&client.delete(&(path + force))?, arguments.json, text)
 }
 
 fn question(model: &Model) -> String {
