@@ -3,6 +3,7 @@
 use hearth_test_hub::{Fault, Kind};
 use hearth_tests::Server;
 use hearth_tests::hub::{Downloads, ember_as};
+use hearth_tests::process::Signal;
 use serde_json::{Value, json};
 
 const REPO: &str = "tests/Little-Ember";
@@ -91,6 +92,21 @@ fn models_are_looked_after_by_the_server_that_runs() {
     assert_eq!(json(&world, &["status"])["pid"], server.pid());
     drop(server);
     assert!(refused(&world, &["status"]).contains("no server is running"), "it was killed, and its file is stale");
+}
+
+#[test]
+fn behind_a_server_that_hangs_nothing_is_changed() {
+    let world = Downloads::from(vec![ember_as(REPO)]);
+    said(&world, &["pull", REPO]);
+    let server = Server::start_with(&[], |command| world.set(command));
+    server.signal(Signal::STOP);
+    let culprit = format!("ERROR: the server that runs (process {}) does not answer: ", server.pid());
+    for arguments in [&["rm", "little-ember", "--yes"][..], &["rename", "little-ember", "pet"], &["status"]] {
+        assert!(refused(&world, arguments).starts_with(&culprit), "{arguments:?}");
+    }
+    assert_eq!(names(&world), ["ember", "little-ember"]);
+    server.signal(Signal::CONT);
+    assert!(said(&world, &["rm", "little-ember", "--yes", "--force"]).starts_with("Removed little-ember, "));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A client of the management API (`/admin/v1`). The server that runs is found by the file that it writes at its start; where
 //! none runs, most commands start one of their own that lives as long as they do (`local`).
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::paths::{self, process_env};
 /// In the data folder: who serves, where, and the token for it.
 const FILE: &str = "server.json";
 
-/// A server on this machine that has not answered by then is not there.
+/// A server on this machine that has not answered by then hangs.
 const GREETING: Duration = Duration::from_secs(2);
 
 /// The longest that any request takes: a model that is unloaded first writes its caches, a search asks the Hub again and again.
@@ -50,9 +51,25 @@ impl Written {
     }
 }
 
+/// A server that is there and does not answer.
+#[derive(Debug)]
+struct Hangs {
+    pid: i32,
+}
+
+impl fmt::Display for Hangs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pid } = self;
+        write!(f, "the server that runs (process {pid}) does not answer: wait a moment, or end it with `kill {pid}`")
+    }
+}
+
+impl std::error::Error for Hangs {}
+
 impl Client {
-    /// The server that uses the data folder, if one runs. A file that a dead one has left is nobody's.
-    pub(super) fn running(data: &Path) -> Result<Option<Self>> {
+    /// The server that uses the data folder, if one runs. A file that a dead one has left is nobody's. An error ([`Hangs`])
+    /// where one is there that does not answer: nothing may be changed behind its back.
+    fn running(data: &Path) -> Result<Option<Self>> {
         let file = data.join(FILE);
         let text = match fs::read(&file) {
             Ok(text) => text,
@@ -60,7 +77,10 @@ impl Client {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
         let written = serde_json::from_slice(&text).ok().filter(Written::is_alive);
-        Ok(written.map(|Written { url, token, .. }| Self::new(url, token, None)).filter(Self::answers))
+        let Some(Written { pid, url, token }) = written else { return Ok(None) };
+        let client = Self::new(url, token, None);
+        let answers = client.answers().map_err(|_| Hangs { pid })?;
+        Ok(answers.then_some(client))
     }
 
     fn new(url: String, token: String, local: Option<Runtime>) -> Self {
@@ -68,10 +88,13 @@ impl Client {
         Self { url, token, agent: agent.build().into(), _local: local }
     }
 
-    fn answers(&self) -> bool {
+    /// Whether it is a server of ours. An error: it took the connection, and says nothing.
+    fn answers(&self) -> Result<bool, ureq::Error> {
         let greeting = self.agent.get(format!("{}/healthz", self.url));
-        let answer = greeting.config().timeout_global(Some(GREETING)).build().call();
-        answer.is_ok_and(|answer| answer.status().is_success())
+        match greeting.config().timeout_global(Some(GREETING)).build().call() {
+            Err(silence @ ureq::Error::Timeout(_)) => Err(silence),
+            answer => Ok(answer.is_ok_and(|answer| answer.status().is_success())),
+        }
     }
 
     /// What is at `path`, below `/admin/v1`.
@@ -114,9 +137,15 @@ impl Client {
 
 /// The server that runs, or one that lives as long as the client.
 pub(super) fn connect() -> Result<Client> {
-    if let Some(client) = Client::running(&paths::data_dir(process_env)?)? {
-        return Ok(client);
-    }
+    Client::running(&paths::data_dir(process_env)?)?.map_or_else(local, Ok)
+}
+
+/// The same for a command that changes nothing, and so can do without a server that does not answer.
+pub(super) fn connect_to_read() -> Result<Client> {
+    connect().or_else(|error| if error.is::<Hangs>() { local() } else { Err(error) })
+}
+
+fn local() -> Result<Client> {
     let Local { url, token, runtime } = local::start()?;
     Ok(Client::new(url, token, Some(runtime)))
 }
@@ -239,6 +268,17 @@ pub(super) mod tests {
         assert!(said(client.delete(&model("x"))).ends_with("answers 502 Bad Gateway"));
         assert!(said(client.patch(&model("x"), &json!({}))).ends_with("does not answer in JSON"));
         assert_eq!(client.post("/unload", &json!({})).unwrap()["success"], true);
+    }
+
+    /// A listener that takes connections and says nothing.
+    #[test]
+    fn a_server_that_hangs_is_an_error_of_its_own() {
+        let (home, listener) = (tempfile::tempdir().unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let (pid, url) = (std::process::id(), format!("http://{}", listener.local_addr().unwrap()));
+        let file = json!({"pid": pid, "url": url, "token": TOKEN});
+        fs::write(home.path().join(FILE), file.to_string()).unwrap();
+        let error = Client::running(home.path()).err().expect("it does not answer");
+        assert!(error.is::<Hangs>() && error.to_string().contains(&format!("`kill {pid}`")), "{error}");
     }
 
     /// The pid of a process that ended, the address of a server that ended, and no JSON at all.

@@ -32,7 +32,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let answer = client::connect()?.get("/models")?;
+    let answer = client::connect_to_read()?.get("/models")?;
     say_answer(&answer, arguments.json, text)
 }
 

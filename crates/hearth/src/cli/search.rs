@@ -41,7 +41,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    say_answer(&client::connect()?.get(&path(arguments))?, arguments.json, text)
+    say_answer(&client::connect_to_read()?.get(&path(arguments))?, arguments.json, text)
 }
 
 fn path(Arguments { words, author, limit, .. }: &Arguments) -> String {

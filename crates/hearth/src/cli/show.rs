@@ -34,7 +34,7 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let answer = client::connect()?.get(&client::model(&arguments.model))?;
+    let answer = client::connect_to_read()?.get(&client::model(&arguments.model))?;
     say_answer(&answer, arguments.json, text)
 }
 
