@@ -1,7 +1,9 @@
 //! `hearth pull` without a server: from a Hub of our own into the cache, through kills, pauses and refusals.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use hearth_test_hub::{Fault, File, Kind, Repo};
 use hearth_tests::hub::{Downloads, ember_as, told};
@@ -12,15 +14,14 @@ use serde_json::Value;
 const REPO: &str = "tests/Little-Ember";
 
 fn weights() -> u64 {
-    std::fs::metadata(ember().join("model.safetensors")).unwrap().len()
+    fs::metadata(ember().join("model.safetensors")).unwrap().len()
 }
 
 /// Whether the model lies in the cache as the Hub has it.
 fn is_whole(world: &Downloads) -> bool {
     let snapshots = world.home().join("huggingface/hub/models--tests--Little-Ember/snapshots");
-    let snapshot = std::fs::read_dir(snapshots).unwrap().flatten().next().unwrap().path();
-    std::fs::read(snapshot.join("model.safetensors")).unwrap()
-        == std::fs::read(ember().join("model.safetensors")).unwrap()
+    let snapshot = fs::read_dir(snapshots).unwrap().flatten().next().unwrap().path();
+    fs::read(snapshot.join("model.safetensors")).unwrap() == fs::read(ember().join("model.safetensors")).unwrap()
 }
 
 #[test]
@@ -107,4 +108,38 @@ fn what_cannot_be_downloaded_says_why() {
     let offline = world.command(&["pull", REPO]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     let (code, _, aside) = told(offline);
     assert!(code == Some(1) && aside.contains("offline mode"), "{aside}");
+}
+
+/// `command` as somebody whom no file belongs to; who runs the tests as root may write everywhere.
+fn as_nobody(command: Command) -> Command {
+    let mut nobody = Command::new("setpriv");
+    nobody.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(command.get_program());
+    nobody.args(command.get_args()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nobody.env(name, value),
+            None => nobody.env_remove(name),
+        };
+    }
+    nobody
+}
+
+#[test]
+fn a_cache_that_is_not_ones_own_is_named() {
+    let world = Downloads::from(vec![ember_as(REPO)]);
+    let (cache, data) = (world.home().join("huggingface"), world.home().join("data"));
+    for (folder, mode) in [(&cache, 0o555), (&data, 0o777), (&world.home().to_owned(), 0o755)] {
+        fs::create_dir_all(folder).unwrap();
+        fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = world.command(&["pull", REPO]);
+    command.env("HEARTH_HOME", &data).env("HOME", &data);
+    let is_root = fs::metadata(&cache).unwrap().uid() == 0;
+    let mut command = if is_root { as_nobody(command) } else { command };
+    let (code, out, aside) = told(command.output().unwrap());
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{aside}");
+    let last = aside.lines().last().unwrap();
+    let culprit = format!("ERROR: {}/", cache.display());
+    assert!(last.starts_with(&culprit) && last.contains("may not be read or written (Permission denied"), "{aside}");
+    assert!(last.contains("name another folder in HF_HOME"), "{aside}");
 }

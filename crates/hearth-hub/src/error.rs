@@ -84,6 +84,17 @@ pub enum HubError {
         /// What the last attempt met.
         why: String,
     },
+    /// A server that does not speak TLS, or is not the one it should be.
+    #[error(
+        "{address} cannot be trusted ({why}): see whether the address is right (HF_ENDPOINT), this machine's clock, and \
+         whether a proxy between has a certificate of its own that is not installed here"
+    )]
+    Tls {
+        /// Its address.
+        address: String,
+        /// What is wrong.
+        why: String,
+    },
     /// An answer that is not what the Hub's API says.
     #[error("the Hub's answer cannot be used: {0}")]
     Answer(String),
@@ -117,6 +128,16 @@ pub enum HubError {
         /// What could not be written.
         path: PathBuf,
     },
+    /// Another user's files, or a disk that is read-only.
+    #[error(
+        "{} may not be read or written ({source}): make it yours, or name another folder in HF_HOME", path.display()
+    )]
+    NoAccess {
+        /// The file or folder.
+        path: PathBuf,
+        /// Which of both.
+        source: io::Error,
+    },
     /// The file system refuses.
     #[error("{} cannot be read or written: {source}", path.display())]
     Io {
@@ -133,6 +154,7 @@ impl HubError {
         let path = path.into();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NoAccess { path, source },
             _ => Self::Io { path, source },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -50,8 +51,30 @@ impl From<HubError> for Trouble {
 
 impl From<reqwest::Error> for Trouble {
     fn from(error: reqwest::Error) -> Self {
-        Self::passing(reason(&error))
+        let why = reason(&error);
+        match error.url().filter(|_| is_tls(&error)) {
+            Some(url) => Self::Lasting(HubError::Tls { address: url.origin().ascii_serialization(), why }),
+            None => Self::passing(why),
+        }
     }
+}
+
+/// Whether a connection was made and then not trusted.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause = error.source().filter(|_| error.is_connect());
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_invalid) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// TLS reports what it does not trust as data that cannot be, and hyper puts that into an error of its own.
+fn is_invalid(error: &io::Error) -> bool {
+    let inner = || error.get_ref()?.downcast_ref();
+    error.kind() == io::ErrorKind::InvalidData || inner().is_some_and(is_invalid)
 }
 
 impl Trouble {

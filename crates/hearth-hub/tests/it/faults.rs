@@ -6,6 +6,7 @@ use hearth_hub::download::{Download, DownloadOptions, State};
 use hearth_hub::files::Revision;
 use hearth_hub::registry::{Hub, HubOptions, Proxies};
 use hearth_test_hub::{Fault, File, Kind, Repo, TestHub};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{HASTY, MODEL, PATIENCE, WEIGHTS, World, leftovers, model, model_of, noise, repo};
 
@@ -252,4 +253,23 @@ async fn a_size_that_is_not_the_files_is_never_believed() {
         assert!(reason.contains(words) || reason.contains("ended early"), "{reason}");
         assert!(leftovers(world.dir.path()).iter().all(|path| std::fs::metadata(path).unwrap().len() <= told));
     }
+}
+
+/// What an address that begins with https:// meets where a server speaks plain HTTP.
+#[tokio::test]
+async fn a_server_without_tls_is_named_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        // It stays open, so that the answer is read before the end.
+        stream.read_to_end(&mut Vec::new()).await
+    });
+    let home = tempfile::tempdir().unwrap();
+    let hub = Hub::new(HubOptions { patience: PATIENCE, ..HubOptions::new(&address, home.path()) }).unwrap();
+    let error = hub.manifest(&repo(), &Revision::main()).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{address} cannot be trusted (")) && error.contains("HF_ENDPOINT"), "{error}");
+    // A second request would wait for an answer that nobody gives.
+    drop(asked);
 }

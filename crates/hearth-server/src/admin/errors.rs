@@ -47,7 +47,7 @@ fn hub_kind(error: &HubError) -> (StatusCode, &'static str) {
         }
         HubError::Gated { .. } | HubError::Token(_) | HubError::Forbidden { .. } => (StatusCode::FORBIDDEN, "gated"),
         HubError::Offline(_) => (StatusCode::SERVICE_UNAVAILABLE, "offline"),
-        HubError::Io { .. } | HubError::DiskFull { .. } | HubError::NoRoom { .. } => {
+        HubError::Io { .. } | HubError::NoAccess { .. } | HubError::DiskFull { .. } | HubError::NoRoom { .. } => {
             (StatusCode::INSUFFICIENT_STORAGE, "disk")
         }
         _ => (StatusCode::BAD_GATEWAY, "hub_failed"),
