@@ -30,7 +30,7 @@ impl Machine {
     }
 
     /// From lines as `hw.memsize: 17179869184`.
-    fn from_sysctl(text: &str) -> Option<Self> {
+    pub(crate) fn from_sysctl(text: &str) -> Option<Self> {
         let value =
             |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
         let number = |name| value(name)?.parse::<u64>().ok();
