@@ -99,7 +99,8 @@ impl Library {
     /// way already is that one.
     ///
     /// # Errors
-    /// When the names are none, another revision is being downloaded, or the model is being removed. What else goes wrong is the download's `reason`.
+    /// When the names are none, another revision is being downloaded, or the model is being removed. What else goes wrong is
+    /// the download's `reason`.
     pub async fn download(&self, repo: &str, revision: Option<&str>) -> Result<Download> {
         let repo: RepoId = repo.parse()?;
         let revision = revision.map_or_else(|| Ok(Revision::main()), str::parse)?;
