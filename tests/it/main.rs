@@ -17,4 +17,5 @@ mod options;
 mod pull;
 mod run;
 mod shutdown;
+mod ui;
 mod worker_death;

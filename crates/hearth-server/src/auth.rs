@@ -8,7 +8,7 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::{admin, error::ApiError, state::AppState};
+use crate::{admin, error::ApiError, state::AppState, ui};
 
 /// Paths that answer to anybody, so that a monitor needs no key.
 const EXEMPT: [&str; 2] = ["/health", "/healthz"];
@@ -23,6 +23,8 @@ pub(crate) async fn require_key(
         && !EXEMPT.contains(&request.uri().path())
         // It has a key of its own, which this one is not.
         && !admin::is_below(request.uri().path())
+        && !ui::is_for_page(&state, &request)
+        && !admin::guard::is_owners(&state, &request)
     {
         check(request.headers(), key)?;
     }

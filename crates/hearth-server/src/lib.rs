@@ -2,7 +2,7 @@
 //!
 //! A request passes, from outside in: `log` (one line each), `error::shape` (errors get their protocol's form), `guard`
 //! (pages of other sites stay out), `auth` (the API key), and then its handler; below `/admin/v1` `admin::guard` takes the
-//! place of `auth`. [`serve`] is the accept loop below it all.
+//! place of `auth`. [`serve`] is the accept loop below it all; `ui` is Hearth's own page.
 
 pub mod admin;
 mod auth;
@@ -17,10 +17,12 @@ mod log;
 mod models;
 mod openai;
 mod report;
+mod secret;
 mod serve;
 mod sessions;
 mod sse;
 mod state;
+mod ui;
 
 use std::sync::Arc;
 
@@ -30,9 +32,11 @@ use axum::{
 };
 use hearth_engine::Engine;
 
+pub use secret::secret;
 pub use serve::{ServeOptions, serve};
 use state::AppState;
 pub use state::{Protocol, Protocols, ServerOptions};
+pub use ui::Files;
 
 /// All routes. Another server may embed it; behind [`serve`] it also knows its own port, and checks it in `Host`.
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
@@ -45,7 +49,11 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     }
     if state.options.admin.is_some() {
         let guarded = admin_routes().layer(middleware::from_fn_with_state(state.clone(), admin::guard::require_token));
-        router = router.nest(admin::PATH, guarded);
+        let routes = guarded.route("/session", post(admin::links::sign_in));
+        router = router.nest(admin::PATH, routes.layer(middleware::from_fn(admin::guard::this_machine_only)));
+    }
+    if let Some(files) = state.options.ui {
+        router = router.merge(ui::routes(files));
     }
     router
         .fallback(error::unknown_path)
@@ -79,7 +87,7 @@ fn openai_routes() -> Router<AppState> {
 }
 
 fn admin_routes() -> Router<AppState> {
-    use admin::{downloads, events, models, offer, settings, status};
+    use admin::{downloads, events, links, models, offer, settings, status};
     Router::new()
         .route("/catalog", get(offer::catalog))
         .route("/search", get(offer::search))
@@ -91,6 +99,7 @@ fn admin_routes() -> Router<AppState> {
         .route("/downloads/{id}", get(downloads::retrieve).delete(downloads::cancel))
         .route("/downloads/{id}/pause", post(downloads::pause))
         .route("/downloads/{id}/resume", post(downloads::resume))
+        .route("/links", post(links::create))
         .route("/events", get(events::stream))
         .route("/settings", get(settings::retrieve).patch(settings::change))
         .route("/status", get(status::status))

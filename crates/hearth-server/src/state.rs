@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use hearth_engine::Engine;
 
-use crate::admin::Admin;
+use crate::{admin::Admin, ui::Files};
 
 /// The engine and the options: cheap to clone, as axum wants its state.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// What the management API serves, where there is one.
     pub admin: Option<Admin>,
+    /// The files of Hearth's own page, where it is served.
+    pub ui: Option<Files>,
 }
 
 impl Default for ServerOptions {
@@ -46,6 +48,7 @@ impl Default for ServerOptions {
             body_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(5),
             admin: None,
+            ui: None,
         }
     }
 }

@@ -17,8 +17,10 @@ pub mod port;
 mod server_file;
 pub mod settings;
 mod supervisor;
+mod ui;
 mod verdicts;
 mod verify;
 
+pub use hearth_server::admin::Admin;
 pub use settings::Settings;
 pub use supervisor::{Ready, Stage, engine, serve};

@@ -61,6 +61,12 @@ pub fn base_url(address: SocketAddr) -> String {
     format!("http://{shown}")
 }
 
+/// Whether a [`base_url`] is one of loopback's.
+pub(crate) fn is_local(base_url: &str) -> bool {
+    let address = base_url.strip_prefix("http://").and_then(|address| address.parse().ok());
+    address.is_some_and(|address: SocketAddr| address.ip().is_loopback())
+}
+
 /// A process that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {

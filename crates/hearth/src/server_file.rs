@@ -1,8 +1,8 @@
 //! `server.json` in the data folder: where the running server is, and the token that opens its management API. Only its
 //! owner can read it; that is what makes the token one.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -37,16 +37,11 @@ impl Drop for ServerFile {
     }
 }
 
-/// 64 hexadecimal digits that nobody can guess.
-pub(crate) fn token() -> io::Result<String> {
-    let mut bytes = [0_u8; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use hearth_server::secret;
 
     use super::*;
 
@@ -54,7 +49,7 @@ mod tests {
     fn it_is_its_owners_alone_and_goes_unless_another_took_its_place() {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("server.json");
-        let (one, two) = (token().unwrap(), token().unwrap());
+        let (one, two) = (secret().unwrap(), secret().unwrap());
         assert!(one != two && one.len() == 64);
         let first = ServerFile::write(data.path(), "http://127.0.0.1:1", &one).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

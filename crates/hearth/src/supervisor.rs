@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::paths::{self, process_env};
-use crate::server_file::{self, ServerFile};
+use crate::server_file::ServerFile;
 use crate::settings::Settings;
-use crate::{ember, library, logging, model, port};
+use crate::{ember, library, logging, model, port, ui};
 
 /// How long requests may run on after the server was told to stop; then they are told so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ pub enum Stage<'a> {
 }
 
 /// What a server says of itself when its first model is loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Ready {
     /// The models that it was asked to serve as people call them, else the default one; the default one first.
     pub model: String,
@@ -46,6 +46,17 @@ pub struct Ready {
     pub base_url: String,
     /// Whether requests must carry a key.
     pub authenticated: bool,
+    /// What manages it; none where there is no place for data.
+    pub admin: Option<Admin>,
+}
+
+impl Ready {
+    /// A new link that opens Hearth's page once; none where the page could not be used: only loopback's addresses
+    /// manage a server.
+    pub fn link(&self) -> Option<String> {
+        let is_local = port::is_local(&self.base_url);
+        self.admin.as_ref().filter(|_| is_local)?.link().inspect_err(|error| tracing::warn!("no link: {error}")).ok()
+    }
 }
 
 /// Serves `settings.models`, and all others on this machine, on `listener` until `shutdown`. The first is loaded, and the
@@ -68,15 +79,16 @@ pub async fn serve(
     };
     tell_names(&named, &specs);
     let first = First::of(settings, &specs);
+    let admin = managed.as_ref().map(|managed| managed.admin.clone());
     let ready = Ready {
         model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
         protocols: settings.protocols.clone(),
         base_url,
         authenticated: settings.api_key.is_some(),
+        admin: admin.clone(),
     };
     tell(Stage::Loading(&model::display(&first.name)));
     let engine = engine(specs, settings.engine.clone(), &settings.logging.level)?;
-    let admin = managed.as_ref().map(|managed| managed.admin.clone());
     let router = hearth_server::router(engine.clone(), server_options(settings, admin.clone()));
     let (stop, mut stopped) = watch::channel(false);
     let stopping = async move {
@@ -163,7 +175,7 @@ struct Managed {
 impl Managed {
     fn new(settings: &Settings, library: Library, named: Vec<ModelSpec>, url: &str) -> Result<Self> {
         let data = paths::data_dir(process_env)?;
-        let token = server_file::token().context("the system gives no random numbers")?;
+        let token = hearth_server::secret().context("the system gives no random numbers")?;
         let file = ServerFile::write(&data, url, &token)
             .with_context(|| format!("cannot write server.json into {} (HEARTH_HOME)", data.display()))?;
         let memory_limit = settings.engine.cache.limit.unwrap_or_else(|| library.memory_limit());
@@ -234,6 +246,7 @@ fn server_options(settings: &Settings, admin: Option<Admin>) -> ServerOptions {
         cors_origins: settings.cors_origins.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
         admin,
+        ui: Some(ui::file),
         ..ServerOptions::default()
     }
 }

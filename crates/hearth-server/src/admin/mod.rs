@@ -7,6 +7,7 @@ pub(crate) mod downloads;
 mod errors;
 pub(crate) mod events;
 pub(crate) mod guard;
+pub(crate) mod links;
 mod logs;
 pub(crate) mod models;
 pub(crate) mod offer;
@@ -56,6 +57,7 @@ pub struct AdminOptions {
 struct Inner {
     options: AdminOptions,
     started: Instant,
+    keys: links::Keys,
     /// Requests to each model, by its source, that the library has counted. Held while the engine is told what to offer, so
     /// that a later list does not come before an earlier one.
     counted: Mutex<HashMap<String, u64>>,
@@ -67,7 +69,8 @@ impl Admin {
     /// Nothing runs yet.
     pub fn new(options: AdminOptions) -> Self {
         let (counted, closing) = (Mutex::default(), watch::channel(false).0);
-        Self { inner: Arc::new(Inner { options, started: Instant::now(), counted, closing }) }
+        let (started, keys) = (Instant::now(), links::Keys::default());
+        Self { inner: Arc::new(Inner { options, started, keys, counted, closing }) }
     }
 
     /// What the engine is to offer: the models that were named, then those of the library that can be used.

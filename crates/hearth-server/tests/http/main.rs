@@ -11,3 +11,5 @@ mod models;
 mod paths;
 mod sessions;
 mod support;
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod ui;

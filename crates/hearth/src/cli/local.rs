@@ -10,7 +10,7 @@ use hearth_server::{ServeOptions, ServerOptions};
 use tokio::runtime::Runtime;
 
 use crate::logging::{self, LogFormat, Logging};
-use crate::{library, port, server_file, supervisor};
+use crate::{library, port, supervisor};
 
 const LEVEL: &str = "warn";
 
@@ -24,7 +24,7 @@ pub(super) struct Local {
 /// Looks for the models on this machine, and serves what can be done with them.
 pub(super) fn start() -> Result<Local> {
     logging::init(&Logging { format: LogFormat::Human, level: LEVEL.to_owned() });
-    let token = server_file::token().context("the system gives no random numbers")?;
+    let token = hearth_server::secret().context("the system gives no random numbers")?;
     let runtime = Runtime::new().context("cannot start the threads of the program")?;
     let url = runtime.block_on(serve(&token))?;
     Ok(Local { url, token, runtime })

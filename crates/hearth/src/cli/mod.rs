@@ -17,6 +17,7 @@ mod serve;
 mod show;
 mod status;
 mod stop;
+mod ui;
 mod words;
 mod worker;
 
@@ -72,6 +73,8 @@ enum Command {
     Stop(stop::Arguments),
     /// Show the server that runs, its models and the downloads
     Status(status::Arguments),
+    /// Open Hearth's page in the browser
+    Ui(ui::Arguments),
     /// Show what is kept on disk of earlier conversations, or remove it
     Cache(cache::Arguments),
     /// Look for faults: how Hearth is set up, and whether a model's cached answers are its answers
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Ps(arguments) => ps::main(arguments),
         Command::Stop(arguments) => stop::main(arguments),
         Command::Status(arguments) => status::main(arguments),
+        Command::Ui(arguments) => ui::main(arguments),
         Command::Cache(arguments) => cache::main(arguments),
         Command::Doctor(arguments) => doctor::main(arguments),
         Command::Worker(arguments) => worker::main(arguments),

@@ -128,6 +128,9 @@ fn banner(ready: &Ready) -> String {
     if ready.protocols.contains(Protocol::OpenAi) {
         lines.push(format!("OpenAI URL: {}/v1", ready.base_url));
     }
+    if let Some(link) = ready.link() {
+        lines.push(format!("Open      : {link}"));
+    }
     if ready.authenticated {
         lines.push("Auth      : Bearer token enabled".to_owned());
     }
@@ -148,6 +151,7 @@ mod tests {
             protocols: Protocols::default(),
             base_url: "http://127.0.0.1:8080".into(),
             authenticated: true,
+            admin: None,
         };
         let rule = "=".repeat(60);
         let expected = format!(
