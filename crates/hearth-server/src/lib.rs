@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use hearth_engine::Engine;
 
@@ -87,7 +87,7 @@ fn openai_routes() -> Router<AppState> {
 }
 
 fn admin_routes() -> Router<AppState> {
-    use admin::{downloads, events, links, models, offer, settings, status};
+    use admin::{conversations, downloads, events, links, models, offer, settings, status};
     Router::new()
         .route("/catalog", get(offer::catalog))
         .route("/search", get(offer::search))
@@ -99,6 +99,13 @@ fn admin_routes() -> Router<AppState> {
         .route("/downloads/{id}", get(downloads::retrieve).delete(downloads::cancel))
         .route("/downloads/{id}/pause", post(downloads::pause))
         .route("/downloads/{id}/resume", post(downloads::resume))
+        .route("/conversations", get(conversations::list).post(conversations::create))
+        .route(
+            "/conversations/{id}",
+            get(conversations::retrieve).patch(conversations::change).delete(conversations::remove),
+        )
+        .route("/conversations/{id}/messages", post(conversations::add_message))
+        .route("/conversations/{id}/messages/{message}", patch(conversations::change_message))
         .route("/links", post(links::create))
         .route("/events", get(events::stream))
         .route("/settings", get(settings::retrieve).patch(settings::change))

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::{Error, Result};
 
-const STEPS: &[&str] = &[include_str!("../migrations/0001_models.sql")];
+const STEPS: &[&str] =
+    &[include_str!("../migrations/0001_models.sql"), include_str!("../migrations/0002_conversations.sql")];
 
 /// Takes the steps that the database lacks, all or none of them.
 pub(crate) async fn run(database: &mut SqliteConnection, path: &Path) -> Result<()> {
@@ -48,6 +49,18 @@ mod tests {
         SqliteConnection::connect("sqlite::memory:").await.unwrap()
     }
 
+    /// The tables, each with the step that made it.
+    const TABLES: [(usize, &str); 8] = [
+        (1, "models"),
+        (1, "aliases"),
+        (1, "downloads"),
+        (1, "settings"),
+        (2, "conversations"),
+        (2, "messages"),
+        (2, "title_words"),
+        (2, "message_words"),
+    ];
+
     /// `tests/schemas/N.sql` is a database as it was when N steps had been taken, with a row in each table. A step that
     /// somebody edits gives another schema than this.
     #[tokio::test]
@@ -61,7 +74,7 @@ mod tests {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut old).await.unwrap();
             run(&mut old, Path::new("old")).await.unwrap();
             assert_eq!(schema(&mut old).await, schema(&mut new).await, "{path}");
-            for table in ["models", "aliases", "downloads", "settings"] {
+            for (_, table) in TABLES.into_iter().filter(|(since, _)| *since <= version) {
                 let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
                 let rows: i64 = sqlx::query_scalar(count).fetch_one(&mut old).await.unwrap();
                 assert_eq!(rows, 1, "{path}: {table}");

@@ -1,5 +1,5 @@
 //! Opening the database, and what becomes of one that cannot be: a damaged file is set aside and a fresh one made, since
-//! all that it held can be made again or typed again, and Hearth must start. One of a newer Hearth is not touched.
+//! Hearth must start; what it held is still in the file that was set aside. One of a newer Hearth is not touched.
 
 use std::{
     ffi::OsString,

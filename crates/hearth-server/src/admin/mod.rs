@@ -1,8 +1,9 @@
-//! The management API below `/admin/v1`: models, downloads, settings and the state of the server, for Hearth's own window
+//! The management API below `/admin/v1`: models, downloads, conversations, settings and the server, for Hearth's own page
 //! and command line. Only who can read the server's token may use it, and only from this machine.
 //!
 //! Each file has the handlers of one resource. What they do is the library's doing; this keeps the engine in step with it.
 
+pub(crate) mod conversations;
 pub(crate) mod downloads;
 mod errors;
 pub(crate) mod events;

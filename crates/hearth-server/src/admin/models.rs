@@ -75,10 +75,7 @@ pub(crate) async fn change(
     WholeBody(body): WholeBody,
 ) -> Result<Json<Shown>, ApiError> {
     let changes = object(&body)?;
-    if let Some(unknown) = changes.keys().find(|key| !CHANGES.contains(&key.as_str())) {
-        let known = CHANGES.join(", ");
-        return Err(Error::invalid(unknown, format!("There is no field {unknown:?}; there are {known}.")).into());
-    }
+    check_known(&changes, &CHANGES)?;
     let change = Change {
         name: field(&changes, "name", "a string")?,
         aliases: field(&changes, "aliases", "a list of strings")?,
@@ -133,6 +130,14 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         return Err(invalid(format!("The body has {} bytes, and {MAX_BODY} is the limit.", body.len())).into());
     }
     Ok(serde_json::from_slice(body).map_err(|error| invalid(format!("The body must be a JSON object: {error}.")))?)
+}
+
+/// That a body names no field but these.
+pub(super) fn check_known(fields: &Map<String, Value>, known: &[&str]) -> Result<(), ApiError> {
+    let unknown = |key: &String| {
+        Error::invalid(key, format!("There is no field {key:?}; there are {}.", known.join(", "))).into()
+    };
+    fields.keys().find(|key| !known.contains(&key.as_str())).map_or(Ok(()), |key| Err(unknown(key)))
 }
 
 /// A field of a body; `None` where it is missing or null.

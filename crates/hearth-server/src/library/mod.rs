@@ -157,6 +157,11 @@ impl Library {
         self.inner.options.machine.limit
     }
 
+    /// The database, for what is no model's.
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     fn tell(&self, event: Event) {
         // Nobody need listen.
         let _ = self.inner.events.send(event);

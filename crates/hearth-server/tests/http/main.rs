@@ -6,6 +6,8 @@ mod auth;
 mod bodies;
 mod chat;
 mod connections;
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+mod conversations;
 mod guard;
 mod models;
 mod paths;
