@@ -48,12 +48,14 @@ impl ChatStream {
     }
 
     /// All of each choice's answer at once, for a client that does not stream. Adjacent pieces of the same kind are
-    /// joined. As nothing leaves before the end, a worker that dies on the way costs the client only time.
-    pub async fn collect(mut self) -> Result<Vec<Vec<Event>>> {
+    /// joined. As nothing leaves before the end, a worker that dies on the way costs the client only time. `see` is shown
+    /// each event as it comes; those of an answer that is run again come again.
+    pub async fn collect(mut self, mut see: impl FnMut(&Event)) -> Result<Vec<Vec<Event>>> {
         self.choices.iter_mut().for_each(|choice| choice.collecting = true);
         let mut answers = vec![Vec::new(); self.choices.len()];
         while let Some(event) = self.next().await {
             let (index, event) = event?;
+            see(&event);
             if std::mem::take(&mut self.choices[index].restarted) {
                 answers[index].clear();
             }

@@ -4,6 +4,7 @@
 //! (pages of other sites stay out), `auth` (the API key), and then its handler; below `/admin/v1` `admin::guard` takes the
 //! place of `auth`. [`serve`] is the accept loop below it all; `ui` is Hearth's own page.
 
+mod activity;
 pub mod admin;
 mod auth;
 mod body;
@@ -32,6 +33,7 @@ use axum::{
 };
 use hearth_engine::Engine;
 
+use activity::{Activity, Door};
 pub use secret::secret;
 pub use serve::{ServeOptions, serve};
 use state::AppState;
@@ -40,12 +42,13 @@ pub use ui::Files;
 
 /// All routes. Another server may embed it; behind [`serve`] it also knows its own port, and checks it in `Host`.
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
-    let state = AppState { engine, options: Arc::new(options) };
+    let activity = Activity::new(engine.clone());
+    let state = AppState { engine, options: Arc::new(options), activity };
     let mut router = Router::new().route("/health", get(health::health)).route("/healthz", get(health::healthz));
     router = router.merge(session_routes()).nest("/v1", session_routes());
     router = router.merge(model_routes()).nest("/v1", model_routes());
     if state.options.protocols.contains(Protocol::OpenAi) {
-        router = router.merge(openai_routes()).nest("/v1", openai_routes());
+        router = router.merge(openai_routes(&state)).nest("/v1", openai_routes(&state));
     }
     if state.options.admin.is_some() {
         let guarded = admin_routes().layer(middleware::from_fn_with_state(state.clone(), admin::guard::require_token));
@@ -79,15 +82,17 @@ fn model_routes() -> Router<AppState> {
         .route("/models/status", get(models::status))
 }
 
-fn openai_routes() -> Router<AppState> {
+fn openai_routes(state: &AppState) -> Router<AppState> {
+    let door = Door { protocol: Protocol::OpenAi.as_str(), path: "/v1/chat/completions" };
+    let follow = middleware::from_fn_with_state((state.activity.clone(), door), activity::follow);
     Router::new()
         .route("/models", get(openai::models::list))
         .route("/models/{*id}", get(openai::models::retrieve))
-        .route("/chat/completions", post(openai::chat::complete))
+        .route("/chat/completions", post(openai::chat::complete).layer(follow))
 }
 
 fn admin_routes() -> Router<AppState> {
-    use admin::{conversations, downloads, events, links, models, offer, settings, status};
+    use admin::{activity, conversations, downloads, events, links, models, offer, settings, status};
     Router::new()
         .route("/catalog", get(offer::catalog))
         .route("/search", get(offer::search))
@@ -99,6 +104,8 @@ fn admin_routes() -> Router<AppState> {
         .route("/downloads/{id}", get(downloads::retrieve).delete(downloads::cancel))
         .route("/downloads/{id}/pause", post(downloads::pause))
         .route("/downloads/{id}/resume", post(downloads::resume))
+        .route("/requests", get(activity::requests))
+        .route("/activity", get(activity::activity))
         .route("/conversations", get(conversations::list).post(conversations::create))
         .route(
             "/conversations/{id}",

@@ -21,21 +21,23 @@ struct SessionShape<'a> {
     kept: bool,
 }
 
-#[derive(Serialize)]
-struct CacheShape {
+/// What of a prompt was found in a cache.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CacheShape {
     source: &'static str,
     matched_tokens: usize,
     miss: Option<MissShape>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct MissShape {
     reason: &'static str,
     message_index: Option<usize>,
 }
 
-#[derive(Serialize)]
-struct TimingsShape {
+/// Where the time went, and the speeds that follow.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct TimingsShape {
     queue_ms: f64,
     load_ms: f64,
     restore_ms: f64,
@@ -48,14 +50,18 @@ struct TimingsShape {
 impl<'a> ReportShape<'a> {
     /// The shape of an answer's report, and of the speeds that follow from what it took.
     pub(crate) fn of(report: &'a AnswerReport, usage: &Usage) -> Self {
-        let AnswerReport { session, source, matched_tokens, miss, timings } = report;
-        let cache =
-            CacheShape { source: source_name(*source), matched_tokens: *matched_tokens, miss: miss.map(MissShape::of) };
         Self {
-            session: session.as_ref().map(SessionShape::of),
-            cache,
-            timings: TimingsShape::of(timings, usage, *matched_tokens),
+            session: report.session.as_ref().map(SessionShape::of),
+            cache: CacheShape::of(report),
+            timings: TimingsShape::of(&report.timings, usage, report.matched_tokens),
         }
+    }
+}
+
+impl CacheShape {
+    pub(crate) fn of(report: &AnswerReport) -> Self {
+        let AnswerReport { source, matched_tokens, miss, .. } = report;
+        Self { source: source_name(*source), matched_tokens: *matched_tokens, miss: miss.map(MissShape::of) }
     }
 }
 
@@ -92,7 +98,7 @@ impl MissShape {
 }
 
 impl TimingsShape {
-    fn of(timings: &Timings, usage: &Usage, matched: usize) -> Self {
+    pub(crate) fn of(timings: &Timings, usage: &Usage, matched: usize) -> Self {
         let Timings { queue_ms, load_ms, restore_ms, prefill_ms, decode_ms } = *timings;
         Self {
             queue_ms: rounded(queue_ms),
@@ -108,12 +114,12 @@ impl TimingsShape {
 }
 
 /// Tokens per second; none where there is nothing to divide.
-fn speed(tokens: usize, ms: f64) -> Option<f64> {
+pub(crate) fn speed(tokens: usize, ms: f64) -> Option<f64> {
     (tokens > 0 && ms > 0.0).then(|| rounded(tokens as f64 * 1000.0 / ms))
 }
 
 /// To the microsecond: more digits would only look exact.
-fn rounded(number: f64) -> f64 {
+pub(crate) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

@@ -4,13 +4,14 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use hearth_engine::Engine;
 
-use crate::{admin::Admin, ui::Files};
+use crate::{activity::Activity, admin::Admin, ui::Files};
 
 /// The engine and the options: cheap to clone, as axum wants its state.
 #[derive(Clone)]
 pub(crate) struct AppState {
     pub(crate) engine: Engine,
     pub(crate) options: Arc<ServerOptions>,
+    pub(crate) activity: Activity,
 }
 
 /// How the routes behave.

@@ -63,7 +63,7 @@ pub(crate) async fn read(stream: ChatStream) -> (Whole, Option<Error>) {
 
 /// A whole answer that is the only one.
 pub(crate) async fn collect(stream: ChatStream) -> Result<Vec<Event>> {
-    Ok(stream.collect().await?.remove(0))
+    Ok(stream.collect(|_| {}).await?.remove(0))
 }
 
 /// The streamed answer's text.

@@ -41,6 +41,7 @@ pub(crate) async fn stream(State(state): State<AppState>, admin: Admin) -> Respo
 
 async fn tell(state: &AppState, admin: &Admin, frames: &mpsc::Sender<Bytes>) {
     let (mut events, mut changes) = (admin.library().events(), state.engine.changes());
+    let mut requests = state.activity.changes();
     // An error: the listener has left, which ends this.
     let send = async |frame| drop(frames.send(frame).await);
     tell_all(admin, frames).await;
@@ -56,6 +57,15 @@ async fn tell(state: &AppState, admin: &Admin, frames: &mpsc::Sender<Bytes>) {
                     Ok(Event::Download(download)) => send(frame("download", &download)).await,
                     Ok(Event::Forgotten(id)) => send(frame("forgotten", &json!({ "id": id }))).await,
                     Err(RecvError::Lagged(_)) => tell_all(admin, frames).await,
+                    Err(RecvError::Closed) => return,
+                },
+                request = requests.recv() => match request {
+                    Ok(request) => send(frame("request", &*request)).await,
+                    Err(RecvError::Lagged(_)) => {
+                        for request in state.activity.requests().iter().rev() {
+                            send(frame("request", request)).await;
+                        }
+                    }
                     Err(RecvError::Closed) => return,
                 },
                 // An error: the engine is gone, and so is the server.

@@ -3,6 +3,7 @@
 //!
 //! Each file has the handlers of one resource. What they do is the library's doing; this keeps the engine in step with it.
 
+pub(crate) mod activity;
 pub(crate) mod conversations;
 pub(crate) mod downloads;
 mod errors;

@@ -1,22 +1,16 @@
 //! `POST /v1/chat/completions`.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::State,
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, stream};
-use hearth_core::{Error, Result};
+use futures_util::{Stream, StreamExt, stream};
+use hearth_core::{Error, Result, event::Event};
 use hearth_engine::ChatStream;
 use tokio::time::timeout;
 
@@ -26,7 +20,13 @@ use super::{
     types::Head,
     whole,
 };
-use crate::{body::WholeBody, error::ApiError, sessions, sse, state::AppState};
+use crate::{
+    activity::{Entry, Wish},
+    body::WholeBody,
+    error::ApiError,
+    sessions, sse,
+    state::AppState,
+};
 
 /// Bodies from this size are read beside the threads that serve streams.
 const LARGE_BODY: usize = 256 << 10;
@@ -34,17 +34,26 @@ const LARGE_BODY: usize = 256 << 10;
 /// Answers a conversation, at once or as a stream.
 pub(crate) async fn complete(
     State(state): State<AppState>,
+    Extension(entry): Extension<Entry>,
     headers: HeaderMap,
     WholeBody(body): WholeBody,
 ) -> Result<Response, ApiError> {
     let ChatCall { request, choices, stream, include_usage } =
         read(body, headers.get(sessions::HEADER).cloned()).await?;
-    let head = head(state.engine.find(&request.model)?.card.id);
+    let model = state.engine.find(&request.model).map(|status| status.card.id);
+    entry.asks(Wish {
+        model: model.as_ref().unwrap_or(&request.model).clone(),
+        session: request.session.as_ref().map(|session| session.id.clone()),
+        choices,
+        stream,
+    });
+    let head = head(&entry, model?);
     let answers = state.engine.choices(request, choices).await?;
+    entry.has_prompt(answers.prompt_tokens());
     if !stream {
-        return Ok(whole(&head, answers).await?);
+        return Ok(whole(&head, answers, &entry).await?);
     }
-    streamed(head, choices, include_usage, answers, state.options.keep_alive).await
+    streamed(head, choices, include_usage, entry.watch(answers), state.options.keep_alive).await
 }
 
 async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
@@ -57,8 +66,9 @@ async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
         .unwrap_or_else(|_| Err(Error::internal("Reading the request met a fault of Hearth's own; the log says more.")))
 }
 
-async fn whole(head: &Head, answers: ChatStream) -> Result<Response> {
-    let body = whole::completion(head, answers.collect().await?)?;
+async fn whole(head: &Head, answers: ChatStream, entry: &Entry) -> Result<Response> {
+    let answers = answers.collect(|event| entry.saw(event)).await?;
+    let body = whole::completion(head, answers)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -68,7 +78,7 @@ async fn streamed(
     head: Head,
     choices: usize,
     include_usage: bool,
-    mut answers: ChatStream,
+    mut answers: impl Stream<Item = Result<(usize, Event)>> + Send + Unpin + 'static,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
     let first = timeout(keep_alive, answers.next()).await.ok().flatten().transpose()?;
@@ -76,14 +86,7 @@ async fn streamed(
     Ok(sse::response(frames(head, choices, include_usage, answers), keep_alive))
 }
 
-fn head(model: String) -> Head {
+fn head(entry: &Entry, model: String) -> Head {
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Head { id: format!("chatcmpl-{:016x}", unique()), created, model }
-}
-
-/// A number that no other answer has, also not one of another run of the server.
-fn unique() -> u64 {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+    Head { id: format!("chatcmpl-{}", entry.id()), created, model }
 }

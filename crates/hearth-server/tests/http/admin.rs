@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::support::{Answer, Server, Setup, request};
 
-const TOKEN: &str = "0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef";
 pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 const REPO: &str = "mlx-community/Tiny-4bit";
 
