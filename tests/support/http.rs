@@ -61,6 +61,12 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: impl Into<String>) -> Ans
     whole(request.send(body.into()).unwrap_or_else(|error| panic!("{url}: {error}")))
 }
 
+/// Changes what is at `url`.
+pub fn patch(url: &str, headers: &[(&str, &str)], body: impl Into<String>) -> Answer {
+    let request = headers.iter().fold(agent().patch(url), |request, (name, value)| request.header(*name, *value));
+    whole(request.send(body.into()).unwrap_or_else(|error| panic!("{url}: {error}")))
+}
+
 /// Sends `body` to `url` and reads the events that come back.
 pub fn stream(url: &str, body: String) -> Chunks {
     let request = agent().post(url).header("content-type", "application/json");

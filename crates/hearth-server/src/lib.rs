@@ -92,7 +92,7 @@ fn openai_routes(state: &AppState) -> Router<AppState> {
 }
 
 fn admin_routes() -> Router<AppState> {
-    use admin::{activity, conversations, downloads, events, links, models, offer, settings, status};
+    use admin::{activity, conversations, downloads, events, key, links, models, offer, settings, status};
     Router::new()
         .route("/catalog", get(offer::catalog))
         .route("/search", get(offer::search))
@@ -113,6 +113,7 @@ fn admin_routes() -> Router<AppState> {
         )
         .route("/conversations/{id}/messages", post(conversations::add_message))
         .route("/conversations/{id}/messages/{message}", patch(conversations::change_message))
+        .route("/key", post(key::create).delete(key::remove))
         .route("/links", post(links::create))
         .route("/events", get(events::stream))
         .route("/settings", get(settings::retrieve).patch(settings::change))

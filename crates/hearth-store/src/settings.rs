@@ -1,9 +1,10 @@
 //! Hearth's settings that are changed while it runs: a JSON value for each key. What the keys mean is the callers' matter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{Error, Result, Store};
 
@@ -17,9 +18,19 @@ impl Store {
 
     /// All settings.
     pub async fn settings(&self) -> Result<BTreeMap<String, Value>> {
-        let find = sqlx::query_as("SELECT key, value FROM settings");
-        let rows: Vec<(String, String)> = find.fetch_all(&self.pool).await?;
-        rows.into_iter().map(|(key, json)| Ok((key.clone(), parse(&key, &json)?))).collect()
+        all(&mut *self.pool.acquire().await?).await
+    }
+
+    /// All settings of the database at `path`, for what has to be known before it is opened: nothing is checked, and nothing
+    /// made where there is none.
+    pub async fn peek_settings(path: &Path) -> Result<BTreeMap<String, Value>> {
+        if !path.is_file() {
+            return Ok(BTreeMap::new());
+        }
+        let mut database = SqliteConnectOptions::new().filename(path).connect().await?;
+        let settings = all(&mut database).await;
+        database.close().await?;
+        settings
     }
 
     /// Makes the setting `key`, in place of the one that was.
@@ -38,6 +49,12 @@ impl Store {
     }
 }
 
+async fn all(database: &mut SqliteConnection) -> Result<BTreeMap<String, Value>> {
+    let find = sqlx::query_as("SELECT key, value FROM settings");
+    let rows: Vec<(String, String)> = find.fetch_all(database).await?;
+    rows.into_iter().map(|(key, json)| Ok((key.clone(), parse(&key, &json)?))).collect()
+}
+
 fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|source| Error::Setting { key: key.to_owned(), source })
 }
@@ -46,7 +63,7 @@ fn parse<T: DeserializeOwned>(key: &str, json: &str) -> Result<T> {
 mod tests {
     use serde_json::json;
 
-    use crate::testing;
+    use crate::{Store, testing};
 
     #[tokio::test]
     async fn a_setting_is_what_was_last_set() {
@@ -60,6 +77,19 @@ mod tests {
         assert_eq!(json!(all), json!({"endpoint": "https://hub.example", "folders": ["/a", "/b"]}));
         store.remove_setting("folders").await.unwrap();
         assert_eq!(store.settings().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_look_from_outside_finds_the_same_and_makes_nothing() {
+        let (home, path) = testing::place();
+        assert!(Store::peek_settings(&path).await.unwrap().is_empty());
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+        let store = Store::open(&path).await.unwrap().store;
+        store.set_setting("port", &7).await.unwrap();
+        assert_eq!(Store::peek_settings(&path).await.unwrap(), store.settings().await.unwrap());
+        let other = home.path().join("other.db");
+        std::fs::write(&other, "no database").unwrap();
+        assert!(Store::peek_settings(&other).await.is_err());
     }
 
     #[tokio::test]

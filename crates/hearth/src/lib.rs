@@ -1,8 +1,8 @@
 //! Wiring, settings, paths and the command line: everything that turns the other crates into one program.
 //!
-//! The program `hearth` is [`cli::main`]; the desktop app uses [`serve`] with [`Settings`], a listener and a shutdown signal of
-//! its own. As a model runs in a child process of the same executable, such a program must hand over to [`cli::main`] when
-//! its first argument is `worker`.
+//! The program `hearth` is [`cli::main`]; the desktop app uses [`serve`] with [`Settings::load`], a listener from [`port::bind`]
+//! and a shutdown signal of its own, and opens its page by [`Ready::link`]. As a model runs in a child process of the same
+//! executable, such a program must hand over to [`cli::main`] when its first argument is `worker`.
 
 mod cache_dir;
 pub mod cli;

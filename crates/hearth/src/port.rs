@@ -45,11 +45,26 @@ impl std::error::Error for BindError {}
 
 /// Listens at `host` and `port`; port 0 takes any free one.
 pub async fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    TcpListener::bind((bare, port)).await.map_err(|error| match error.kind() {
+    listen(host, port).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => BindError::Taken { host: host.to_owned(), port, holder: holder(port) },
         _ => BindError::Other { host: host.to_owned(), port, error },
     })
+}
+
+async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    TcpListener::bind((bare, port)).await
+}
+
+/// The next port after `port` that can be listened on at `host`; none of the next hundred may be free.
+pub async fn next_free(host: &str, port: u16) -> Option<u16> {
+    for next in (port..=port.saturating_add(100)).skip(1) {
+        // It may be taken by the time that somebody wants it; then they hear of it.
+        if listen(host, next).await.is_ok() {
+            return Some(next);
+        }
+    }
+    None
 }
 
 /// `http://…` for a bound address; an address that means "all" is shown as the loopback address, which one can open.
@@ -139,6 +154,16 @@ mod tests {
         let message = error.to_string();
         assert!(matches!(error, BindError::Taken { .. }), "{message}");
         assert!(message.contains(&format!("(process {})", std::process::id())), "{message}");
+    }
+
+    #[tokio::test]
+    async fn the_next_free_port_is_one_that_nobody_listens_on() {
+        let first = bind("127.0.0.1", 0).await.expect("a free port");
+        let port = first.local_addr().expect("bound").port();
+        let next = next_free("127.0.0.1", port).await.expect("one of a hundred");
+        assert!(next > port && bind("127.0.0.1", next).await.is_ok(), "{next} after {port}");
+        assert_eq!(next_free("127.0.0.1", u16::MAX).await, None);
+        assert_eq!(next_free("192.0.2.1", port).await, None);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::future::{Future, pending};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use crate::paths::{self, process_env};
 use crate::server_file::ServerFile;
 use crate::settings::Settings;
-use crate::{ember, library, logging, model, port, ui};
+use crate::{ember, library, limits, logging, model, port, ui};
 
 /// How long requests may run on after the server was told to stop; then they are told so.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,13 +30,15 @@ const FIRST_SCAN: Duration = Duration::from_secs(5);
 /// What a server says of itself on its way.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage<'a> {
+    /// Requests are taken, and the page can be opened.
+    Serving(&'a Ready),
     /// This model is about to be loaded, as people call it.
     Loading(&'a str),
     /// It is loaded.
     Ready(&'a Ready),
 }
 
-/// What a server says of itself when its first model is loaded.
+/// What a server says of itself.
 #[derive(Debug, Clone)]
 pub struct Ready {
     /// The models that it was asked to serve as people call them, else the default one; the default one first.
@@ -68,11 +71,13 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     mut tell: impl FnMut(Stage<'_>),
 ) -> Result<()> {
-    let base_url = port::base_url(listener.local_addr().context("the listener has no address")?);
+    limits::raise_open_files();
+    let address = listener.local_addr().context("the listener has no address")?;
+    let base_url = port::base_url(address);
     tracing::info!("listening on {base_url}");
     let library = library(&settings.models).await?;
     let named = named(library.as_ref(), &settings.models).await?;
-    let managed = library.map(|library| Managed::new(settings, library, named.clone(), &base_url)).transpose()?;
+    let managed = library.map(|library| Managed::new(settings, library, named.clone(), address)).transpose()?;
     let specs = match &managed {
         Some(managed) => managed.admin.specs().await?,
         None => named.clone(),
@@ -84,7 +89,7 @@ pub async fn serve(
         model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
         protocols: settings.protocols.clone(),
         base_url,
-        authenticated: settings.api_key.is_some(),
+        authenticated: settings.needs_key(),
         admin: admin.clone(),
     };
     tell(Stage::Loading(&model::display(&first.name)));
@@ -98,6 +103,7 @@ pub async fn serve(
     let mut server =
         tokio::spawn(async move { hearth_server::serve(listener, router, &ServeOptions::default(), stopping).await });
 
+    tell(Stage::Serving(&ready));
     let outcome = tokio::select! {
         outcome = run(&engine, &first, shutdown, || tell(Stage::Ready(&ready))) => outcome,
         () = manage(admin.as_ref(), &engine) => Ok(()),
@@ -173,14 +179,16 @@ struct Managed {
 }
 
 impl Managed {
-    fn new(settings: &Settings, library: Library, named: Vec<ModelSpec>, url: &str) -> Result<Self> {
+    fn new(settings: &Settings, library: Library, named: Vec<ModelSpec>, address: SocketAddr) -> Result<Self> {
+        let url = port::base_url(address);
         let data = paths::data_dir(process_env)?;
         let token = hearth_server::secret().context("the system gives no random numbers")?;
-        let file = ServerFile::write(&data, url, &token)
+        let file = ServerFile::write(&data, &url, &token)
             .with_context(|| format!("cannot write server.json into {} (HEARTH_HOME)", data.display()))?;
         let memory_limit = settings.engine.cache.limit.unwrap_or_else(|| library.memory_limit());
-        let (url, logs) = (url.to_owned(), logging::tail());
-        let admin = Admin::new(AdminOptions { library, named, token, url, logs, memory_limit });
+        let running = settings.running(address.port(), memory_limit);
+        let logs = logging::tail();
+        let admin = Admin::new(AdminOptions { library, named, token, url, logs, memory_limit, running });
         Ok(Self { admin, _file: file })
     }
 }

@@ -45,7 +45,7 @@ async fn tell(state: &AppState, admin: &Admin, frames: &mpsc::Sender<Bytes>) {
     // An error: the listener has left, which ends this.
     let send = async |frame| drop(frames.send(frame).await);
     tell_all(admin, frames).await;
-    let mut status = Status::of(state, admin);
+    let mut status = Status::of(state, admin).await;
     loop {
         send(frame("status", &status)).await;
         loop {
@@ -73,7 +73,7 @@ async fn tell(state: &AppState, admin: &Admin, frames: &mpsc::Sender<Bytes>) {
                 () = moves => break,
             }
         }
-        status = Status::of(state, admin);
+        status = Status::of(state, admin).await;
     }
 }
 

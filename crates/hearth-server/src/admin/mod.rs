@@ -4,15 +4,18 @@
 //! Each file has the handlers of one resource. What they do is the library's doing; this keeps the engine in step with it.
 
 pub(crate) mod activity;
+mod cache;
 pub(crate) mod conversations;
 pub(crate) mod downloads;
 mod errors;
 pub(crate) mod events;
 pub(crate) mod guard;
+pub(crate) mod key;
 pub(crate) mod links;
 mod logs;
 pub(crate) mod models;
 pub(crate) mod offer;
+mod running;
 pub(crate) mod settings;
 mod specs;
 pub(crate) mod status;
@@ -23,7 +26,9 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use hearth_engine::{Engine, ModelSpec};
 use tokio::sync::{Mutex, broadcast::error::RecvError, watch};
 
+pub use cache::CacheFolder;
 pub use logs::LogTail;
+pub use running::{Running, Source, Stored, keep_alive, seconds};
 
 use crate::{
     error::ApiError,
@@ -54,12 +59,16 @@ pub struct AdminOptions {
     pub logs: LogTail,
     /// Bytes that all models may take together; 0: not known.
     pub memory_limit: u64,
+    /// What it was started with.
+    pub running: Running,
 }
 
 struct Inner {
     options: AdminOptions,
     started: Instant,
     keys: links::Keys,
+    running: std::sync::Mutex<Running>,
+    cache_seen: cache::Seen,
     /// Requests to each model, by its source, that the library has counted. Held while the engine is told what to offer, so
     /// that a later list does not come before an earlier one.
     counted: Mutex<HashMap<String, u64>>,
@@ -69,10 +78,11 @@ struct Inner {
 
 impl Admin {
     /// Nothing runs yet.
-    pub fn new(options: AdminOptions) -> Self {
+    pub fn new(mut options: AdminOptions) -> Self {
         let (counted, closing) = (Mutex::default(), watch::channel(false).0);
-        let (started, keys) = (Instant::now(), links::Keys::default());
-        Self { inner: Arc::new(Inner { options, started, keys, counted, closing }) }
+        let running = std::mem::take(&mut options.running).into();
+        let (started, keys, cache_seen) = (Instant::now(), links::Keys::default(), cache::Seen::default());
+        Self { inner: Arc::new(Inner { options, started, keys, running, cache_seen, counted, closing }) }
     }
 
     /// What the engine is to offer: the models that were named, then those of the library that can be used.
@@ -80,7 +90,11 @@ impl Admin {
     /// # Errors
     /// When the database fails.
     pub async fn specs(&self) -> Result<Vec<ModelSpec>> {
-        Ok(specs::merge(&self.options().named, &self.library().models().await?))
+        let mut specs = specs::merge(&self.options().named, &self.library().models().await?);
+        if let Some(idle) = self.idle() {
+            specs.iter_mut().for_each(|spec| _ = spec.settings.keep_alive.get_or_insert(idle));
+        }
+        Ok(specs)
     }
 
     /// Keeps the engine in step with the library, and the library with the disk, for as long as it is polled.

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, models::query};
+use super::{Admin, cache, models::query};
 use crate::{error::ApiError, models::Card, state::AppState};
 
 /// Lines of the log where nobody says how many.
@@ -24,6 +24,7 @@ pub(crate) struct Status {
     models: Vec<Card>,
     memory: Memory,
     disk: Disk,
+    cache: Option<cache::Shown>,
     requests: Requests,
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct Logs {
 
 /// The server, its models and the load on it.
 pub(crate) async fn status(State(state): State<AppState>, admin: Admin) -> Json<Status> {
-    Json(Status::of(&state, &admin))
+    Json(Status::of(&state, &admin).await)
 }
 
 /// What the server has logged last.
@@ -74,7 +75,7 @@ pub(crate) async fn logs(admin: Admin, wanted: Result<Query<Wanted>, QueryReject
 }
 
 impl Status {
-    pub(super) fn of(state: &AppState, admin: &Admin) -> Self {
+    pub(super) async fn of(state: &AppState, admin: &Admin) -> Self {
         let (models, options) = (state.engine.status(), admin.options());
         let used = |memory: &hearth_engine::Memory| memory.weights + memory.kept + memory.running;
         let dir = options.library.download_dir();
@@ -87,6 +88,7 @@ impl Status {
             url: options.url.clone(),
             memory: Memory { limit: options.memory_limit, used: models.iter().map(|model| used(&model.memory)).sum() },
             disk: Disk { free: there.and_then(|dir| hearth_hub::download::free(dir).ok()), dir },
+            cache: admin.cache().await,
             requests: Requests {
                 running: models.iter().map(|model| model.running).sum(),
                 waiting: models.iter().map(|model| model.queued).sum(),

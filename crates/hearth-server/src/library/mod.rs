@@ -42,6 +42,9 @@ pub use settings::Settings;
 /// Events that a slow listener may be behind before it loses some.
 const EVENTS: usize = 256;
 
+/// The file in the data folder in which all is remembered.
+pub(crate) const DATABASE: &str = "hearth.db";
+
 /// The setting that holds what was measured of the memory.
 const BANDWIDTH: &str = "measured_bandwidth";
 
@@ -114,7 +117,7 @@ impl Library {
     /// # Errors
     /// When the database cannot be opened, or the Hub's address is none.
     pub async fn open(options: LibraryOptions) -> Result<Self> {
-        let store = Store::open(&options.data_dir.join("hearth.db")).await?.store;
+        let store = Store::open(&options.data_dir.join(DATABASE)).await?.store;
         let hub = settings::hub(&store, &options.hub).await?;
         // The first of all, so that no other model takes its name.
         let Builtin { source, name, .. } = &options.builtin;

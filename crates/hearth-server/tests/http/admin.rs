@@ -16,7 +16,7 @@ use hearth_hub::{
     scan::{Layout, Root},
 };
 use hearth_server::{
-    admin::{Admin, AdminOptions, LogTail},
+    admin::{Admin, AdminOptions, CacheFolder, LogTail, Running, Source},
     library::{Builtin, Library, LibraryOptions},
 };
 use hearth_test_hub::{File, Repo, TestHub};
@@ -56,6 +56,10 @@ pub(crate) struct World {
 impl World {
     /// A server with Ember and `one`, whose answers wait where there is a gate.
     pub(crate) async fn new(gate: Option<mpsc::Receiver<()>>) -> Self {
+        Self::start(gate, Some("key")).await
+    }
+
+    pub(crate) async fn start(gate: Option<mpsc::Receiver<()>>, key: Option<&str>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (ember, own) = (home.path().join("models/ember-1"), home.path().join("models"));
         write(&ember);
@@ -77,6 +81,7 @@ impl World {
             url: "http://127.0.0.1:1".into(),
             logs: logs.clone(),
             memory_limit: 8 << 30,
+            running: running(key.is_some()),
         });
         let gate = gate.map(|gate| Arc::new(Mutex::new(gate)));
         let mut setup = Setup::new(move || {
@@ -89,7 +94,7 @@ impl World {
             })
         });
         setup.server.admin = Some(admin.clone());
-        setup.server.api_key = Some("key".into());
+        setup.server.api_key = key.map(str::to_owned);
         setup.server.cors_origins = vec!["*".into()];
         let server = setup.start().await;
         server.engine.offer(admin.specs().await.unwrap());
@@ -133,6 +138,20 @@ impl Drop for World {
 
 async fn run(admin: Admin, engine: Engine) {
     admin.run(&engine).await;
+}
+
+/// A server that was started with a port, and with settings that have changed since or not.
+fn running(has_key: bool) -> Running {
+    let in_force = json!({"port": 1, "network": false, "memory": 8_u64 << 30, "cache_disk": 100, "idle_timeout": 600});
+    let from = [("port", Source::Flag), ("network", Source::Default), ("memory", Source::Default)];
+    let from = from.into_iter().chain([("cache_disk", Source::Setting), ("idle_timeout", Source::Default)]);
+    Running {
+        in_force: in_force.as_object().unwrap().clone(),
+        from: from.collect(),
+        has_key,
+        key_hash: None,
+        cache: Some(CacheFolder { dir: "/caches".into(), limit: 100, used: |_| 7 }),
+    }
 }
 
 fn options(home: &Path, hub: &TestHub, ember: PathBuf, own: PathBuf) -> LibraryOptions {
@@ -336,8 +355,9 @@ async fn a_download_is_told_as_it_goes_and_then_served() {
 #[tokio::test]
 async fn settings_status_and_logs_are_shown() {
     let world = World::new(None).await;
-    let empty = json!({"model_folders": [], "default_model": null, "hub_endpoint": null});
-    assert_eq!(world.get("/settings").await, empty);
+    let settings = world.get("/settings").await;
+    let three = ["model_folders", "default_model", "hub_endpoint"].map(|name| settings[name].clone());
+    assert_eq!(three, [json!([]), Value::Null, Value::Null]);
     let answer = world.ask("PATCH", "/settings", r#"{"default_model": "one"}"#).await;
     assert_eq!(answer.json()["default_model"], "owner/one");
     assert_eq!(world.offered().await, ["one", "ember"]);

@@ -13,5 +13,6 @@ mod guard;
 mod models;
 mod paths;
 mod sessions;
+mod settings;
 mod support;
 mod ui;

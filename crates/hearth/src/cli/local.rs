@@ -5,7 +5,7 @@ use std::future::pending;
 
 use anyhow::{Context, Result};
 use hearth_engine::EngineOptions;
-use hearth_server::admin::{Admin, AdminOptions, LogTail};
+use hearth_server::admin::{Admin, AdminOptions, LogTail, Running};
 use hearth_server::{ServeOptions, ServerOptions};
 use tokio::runtime::Runtime;
 
@@ -35,10 +35,11 @@ async fn serve(token: &str) -> Result<String> {
     library.scan().await?;
     let listener = port::bind("127.0.0.1", 0).await?;
     let url = port::base_url(listener.local_addr().context("the listener has no address")?);
-    let (named, logs) = (Vec::new(), LogTail::default());
-    let admin = AdminOptions { library, named, token: token.to_owned(), url: url.clone(), logs, memory_limit: 0 };
+    let (named, logs, running) = (Vec::new(), LogTail::default(), Running::default());
+    let (token, memory_limit) = (token.to_owned(), 0);
+    let admin = AdminOptions { library, named, token: token.clone(), url: url.clone(), logs, memory_limit, running };
     // The key keeps everybody from all other routes.
-    let (api_key, admin) = (Some(token.to_owned()), Some(Admin::new(admin)));
+    let (api_key, admin) = (Some(token), Some(Admin::new(admin)));
     let engine = supervisor::engine(Vec::new(), EngineOptions::default(), LEVEL)?;
     let router = hearth_server::router(engine, ServerOptions { api_key, admin, ..ServerOptions::default() });
     tokio::spawn(async { hearth_server::serve(listener, router, &ServeOptions::default(), pending()).await });

@@ -13,12 +13,13 @@ use tokio::sync::oneshot;
 use super::fail;
 use crate::settings::{self, Options, Settings};
 use crate::supervisor::{self, Ready, Stage};
-use crate::{limits, logging, port};
+use crate::{logging, port};
 
 const AFTER_HELP: &str = "\
 Every option can also be set as a variable of the environment (--max-tokens as HEARTH_MAX_TOKENS)
-and in the configuration file (max-tokens = 512). A flag is stronger than a variable, and a variable
-is stronger than the file. HEARTH_HOME is the folder for Hearth's own data.
+and in the configuration file (max-tokens = 512). A flag is stronger than a variable, a variable than
+the file, and the file than what was set in Hearth's page. HEARTH_HOME is the folder for Hearth's own
+data.
 
 Examples:
   hearth serve
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: Arguments) -> ExitCode {
-    match read(arguments).and_then(serve) {
+    match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let taken = matches!(error.downcast_ref(), Some(port::BindError::Taken { .. }));
@@ -56,25 +57,26 @@ pub(super) fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
-fn read(arguments: Arguments) -> Result<Settings> {
+async fn read(arguments: Arguments) -> Result<Settings> {
     let file = arguments.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
     let options = arguments.options.or(file);
     // What is said of the settings already goes to the log as it was asked for.
     logging::init(&settings::logging(options.log_format, options.log_level.clone(), "info")?);
-    let settings = Settings::try_from(options)?;
+    let settings = Settings::load(options).await?;
     let models = if arguments.names.is_empty() { settings.models } else { arguments.names };
     Ok(Settings { models, ..settings })
 }
 
-fn serve(settings: Settings) -> Result<()> {
-    limits::raise_open_files();
+fn serve(arguments: Arguments) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the threads of the server")?;
     runtime.block_on(async {
+        let settings = read(arguments).await?;
         let shutdown = stop_signal()?;
         let listener = port::bind(&settings.host, settings.port).await?;
         warn_of_strangers(&settings);
         let tell = |stage: Stage<'_>| match stage {
             Stage::Loading(model) => say(&format!("Loading model: {model}\n")),
+            Stage::Serving(_) => {}
             Stage::Ready(ready) => say(&banner(ready)),
         };
         supervisor::serve(&settings, listener, shutdown, tell).await
@@ -105,7 +107,7 @@ fn warn_of_strangers(settings: &Settings) {
     if settings.is_local() {
         return;
     }
-    let key = if settings.api_key.is_some() { "with the API key" } else { "without any key" };
+    let key = if settings.needs_key() { "with the API key" } else { "without any key" };
     tracing::warn!("listening on {}: other machines can use this server, {key}", settings.host);
 }
 

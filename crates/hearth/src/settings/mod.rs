@@ -1,18 +1,21 @@
 //! What was typed becomes what is needed, in one place.
 //!
 //! [`Options`] is what a person may say, wherever they say it: by a flag, else a `HEARTH_…` variable, else a line of
-//! the configuration file. [`Settings`] is what comes of it, complete and checked.
+//! the configuration file, else in Hearth's page. [`Settings`] is what comes of it, complete and checked.
 
 pub(crate) mod cache;
 mod options;
+mod stored;
 pub(crate) mod units;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use hearth_engine::EngineOptions;
 use hearth_server::Protocols;
+use hearth_server::admin::{Source, Stored};
 
 use crate::logging::{self, Logging};
 
@@ -32,6 +35,10 @@ pub struct Settings {
     pub protocols: Protocols,
     /// Key that requests must carry.
     pub api_key: Option<String>,
+    /// The hash of one that was made in Hearth's page.
+    pub(crate) key_hash: Option<String>,
+    /// Whose word counts for what can be set there, by its name.
+    pub(crate) from: BTreeMap<&'static str, Source>,
     /// Web origins whose pages may use the server.
     pub cors_origins: Vec<String>,
     /// Further names by which clients may address the server.
@@ -54,6 +61,8 @@ impl TryFrom<Options> for Settings {
             port: options.port.unwrap_or(8080),
             protocols: protocols(options.protocols)?,
             api_key: options.api_key,
+            key_hash: None,
+            from: BTreeMap::new(),
             cors_origins: options.cors_origin.unwrap_or_default(),
             allowed_hosts,
             engine: EngineOptions {
@@ -74,6 +83,26 @@ impl TryFrom<Options> for Settings {
 }
 
 impl Settings {
+    /// What comes of `options` and of what was set in Hearth's page, which is weaker.
+    ///
+    /// # Errors
+    /// When one of them cannot be, in a sentence that names it.
+    pub async fn load(options: Options) -> Result<Self> {
+        Self::with(options, &stored::read().await)
+    }
+
+    fn with(said: Options, stored: &Stored) -> Result<Self> {
+        let weaker = stored::options(stored, &said);
+        let from = stored::sources(&said, &weaker);
+        let settings = Self::try_from(said.or(weaker))?;
+        Ok(Self { from, key_hash: stored.key_hash.clone(), ..settings })
+    }
+
+    /// Whether requests must carry a key.
+    pub fn needs_key(&self) -> bool {
+        self.api_key.is_some() || self.key_hash.is_some()
+    }
+
     /// Whether only programs on this machine can reach the server.
     pub fn is_local(&self) -> bool {
         is_loopback(&self.host)
