@@ -18,10 +18,10 @@ fn sign_in(server: &Server, link: &str) -> Answer {
 }
 
 #[test]
-fn the_link_in_the_banner_opens_everything_once() {
+fn the_link_at_the_start_opens_everything_once() {
     let home = tempfile::tempdir().unwrap();
     let server = start(home.path());
-    let link = server.banner().lines().find_map(|line| line.strip_prefix("Open      : ")).expect("a link");
+    let link = server.banner().lines().find_map(|line| line.strip_prefix("Open in a browser: ")).expect("a link");
     let token = format!("Bearer {}", sign_in(&server, link).json()["token"].as_str().unwrap());
     for path in ["/admin/v1/status", "/v1/models"] {
         assert_eq!(http::get(&format!("{}{path}", server.base()), &[("authorization", &token)]).status, 200, "{path}");
@@ -57,7 +57,7 @@ fn what_is_set_in_the_page_counts_at_the_next_start() {
         |arguments: &[&str]| Server::start_with(arguments, |command| _ = command.env("HEARTH_HOME", home.path()));
     let mut server = start(&[]);
     let token = |server: &Server| {
-        let link = server.banner().lines().find_map(|line| line.strip_prefix("Open      : ")).expect("a link");
+        let link = server.banner().lines().find_map(|line| line.strip_prefix("Open in a browser: ")).expect("a link");
         format!("Bearer {}", sign_in(server, link).json()["token"].as_str().unwrap())
     };
     let own = token(&server);

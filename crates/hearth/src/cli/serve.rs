@@ -76,7 +76,7 @@ fn serve(arguments: Arguments) -> Result<()> {
         warn_of_strangers(&settings);
         let tell = |stage: Stage<'_>| match stage {
             Stage::Loading(model) => say(&format!("Loading model: {model}\n")),
-            Stage::Serving(_) => {}
+            Stage::Serving(ready) => ready.link().iter().for_each(|link| say(&format!("Open in a browser: {link}\n"))),
             Stage::Ready(ready) => say(&banner(ready)),
         };
         supervisor::serve(&settings, listener, shutdown, tell).await
@@ -129,9 +129,6 @@ fn banner(ready: &Ready) -> String {
     ];
     if ready.protocols.contains(Protocol::OpenAi) {
         lines.push(format!("OpenAI URL: {}/v1", ready.base_url));
-    }
-    if let Some(link) = ready.link() {
-        lines.push(format!("Open      : {link}"));
     }
     if ready.authenticated {
         lines.push("Auth      : Bearer token enabled".to_owned());
