@@ -68,21 +68,25 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<(Vec<Conversation>, bool)> {
-        // The newest message that was found stands for its conversation.
+        // The newest message that was found stands for its conversation. The search runs twice and not once for each snippet;
+        // the plus keeps SQLite from turning that around.
         let search = "\
             WITH hits AS ( \
                 SELECT messages.conversation AS row, max(messages.row) AS message \
                 FROM message_words JOIN messages ON messages.row = message_words.rowid \
                 WHERE message_words MATCH ?1 GROUP BY messages.conversation \
+            ), found AS MATERIALIZED ( \
+                SELECT conversations.*, hits.message \
+                FROM conversations LEFT JOIN hits ON hits.row = conversations.row \
+                WHERE updated_at < ?2 AND (hits.row IS NOT NULL \
+                    OR conversations.row IN (SELECT rowid FROM title_words WHERE title_words MATCH ?1)) \
+                ORDER BY updated_at DESC LIMIT ?3 \
+            ), snippets AS MATERIALIZED ( \
+                SELECT rowid AS message, snippet(message_words, 0, '', '', '…', 16) AS snippet FROM message_words \
+                WHERE message_words MATCH ?1 AND +rowid IN (SELECT message FROM found) \
             ) \
-            SELECT conversations.*, coalesce(( \
-                SELECT snippet(message_words, 0, '', '', '…', 16) FROM message_words \
-                WHERE message_words MATCH ?1 AND rowid = hits.message \
-            ), title) AS snippet \
-            FROM conversations LEFT JOIN hits ON hits.row = conversations.row \
-            WHERE updated_at < ?2 AND (hits.row IS NOT NULL \
-                OR conversations.row IN (SELECT rowid FROM title_words WHERE title_words MATCH ?1)) \
-            ORDER BY updated_at DESC LIMIT ?3";
+            SELECT found.*, coalesce(snippet, title) AS snippet \
+            FROM found LEFT JOIN snippets USING (message) ORDER BY updated_at DESC";
         let search = sqlx::query_as(search).bind(beginnings(words)).bind(before.unwrap_or(i64::MAX));
         Ok(page(search.bind(i64::from(limit) + 1).fetch_all(&self.pool).await?, limit))
     }

@@ -38,7 +38,7 @@ CREATE TABLE conversations (
     title      TEXT,
     model      TEXT,
     system     TEXT,
-    sampling   TEXT    CHECK (json_valid(sampling)),
+    sampling   TEXT    CHECK (sampling IS NULL OR json_valid(sampling)),
     leaf       TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
@@ -52,10 +52,10 @@ CREATE TABLE messages (
     role          TEXT    NOT NULL CHECK (role IN ('user', 'assistant', 'tool')),
     content       TEXT    NOT NULL,
     reasoning     TEXT,
-    tool_calls    TEXT    CHECK (json_valid(tool_calls)),
+    tool_calls    TEXT    CHECK (tool_calls IS NULL OR json_valid(tool_calls)),
     finish_reason TEXT,
     session       TEXT,
-    report        TEXT    CHECK (json_valid(report)),
+    report        TEXT    CHECK (report IS NULL OR json_valid(report)),
     created_at    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX messages_by_conversation ON messages (conversation);
