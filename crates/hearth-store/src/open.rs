@@ -120,7 +120,7 @@ async fn prepare(pool: &SqlitePool, path: &Path) -> Result<()> {
 }
 
 /// Whether the file itself is at fault, and not the disk, its permissions, or another process.
-fn is_damage(error: &sqlx::Error) -> bool {
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().and_then(|code| code.parse::<i32>().ok());

@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, open::is_damage};
 
 impl Store {
     /// The setting `key`, where it was ever made. Errors: it is not a `T`.
@@ -22,15 +22,15 @@ impl Store {
     }
 
     /// All settings of the database at `path`, for what has to be known before it is opened: nothing is checked, and nothing
-    /// made where there is none.
+    /// made where there is none. A damaged one has none: opening it sets it aside.
     pub async fn peek_settings(path: &Path) -> Result<BTreeMap<String, Value>> {
         if !path.is_file() {
             return Ok(BTreeMap::new());
         }
-        let mut database = SqliteConnectOptions::new().filename(path).connect().await?;
-        let settings = all(&mut database).await;
-        database.close().await?;
-        settings
+        match peek(path).await {
+            Err(Error::Database(error)) if is_damage(&error) => Ok(BTreeMap::new()),
+            settings => settings,
+        }
     }
 
     /// Makes the setting `key`, in place of the one that was.
@@ -47,6 +47,13 @@ impl Store {
         sqlx::query("DELETE FROM settings WHERE key = ?").bind(key).execute(&self.pool).await?;
         Ok(())
     }
+}
+
+async fn peek(path: &Path) -> Result<BTreeMap<String, Value>> {
+    let mut database = SqliteConnectOptions::new().filename(path).connect().await?;
+    let settings = all(&mut database).await;
+    database.close().await?;
+    settings
 }
 
 async fn all(database: &mut SqliteConnection) -> Result<BTreeMap<String, Value>> {
@@ -89,7 +96,7 @@ mod tests {
         assert_eq!(Store::peek_settings(&path).await.unwrap(), store.settings().await.unwrap());
         let other = home.path().join("other.db");
         std::fs::write(&other, "no database").unwrap();
-        assert!(Store::peek_settings(&other).await.is_err());
+        assert!(Store::peek_settings(&other).await.unwrap().is_empty());
     }
 
     #[tokio::test]

@@ -75,7 +75,7 @@ pub async fn serve(
     let address = listener.local_addr().context("the listener has no address")?;
     let base_url = port::base_url(address);
     tracing::info!("listening on {base_url}");
-    let library = library(&settings.models).await?;
+    let library = library(settings).await?;
     let named = named(library.as_ref(), &settings.models).await?;
     let managed = library.map(|library| Managed::new(settings, library, named.clone(), address)).transpose()?;
     let specs = match &managed {
@@ -126,10 +126,12 @@ pub async fn serve(
 }
 
 /// The library, looked through once. Where there is no place for data, models that were named are served without it.
-async fn library(names: &[String]) -> Result<Option<Library>> {
+async fn library(settings: &Settings) -> Result<Option<Library>> {
+    let names = &settings.models;
     let library = match library::open(names).await {
         Ok(library) => library,
-        Err(error) if !names.is_empty() => {
+        // A key that was made is checked by what manages the server.
+        Err(error) if !names.is_empty() && settings.key_hash.is_none() => {
             tracing::warn!("only the models that were named are served, and not managed: {error:#}");
             return Ok(None);
         }

@@ -73,15 +73,12 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// What the database in the data folder has. Where it cannot be read, opening it will say so.
-    pub async fn read(data_dir: &Path) -> Self {
-        match Store::peek_settings(&data_dir.join(DATABASE)).await {
-            Ok(settings) => Self::of(&settings),
-            Err(error) => {
-                tracing::debug!("settings are not read: {error}");
-                Self::default()
-            }
-        }
+    /// What the database in the data folder has.
+    ///
+    /// # Errors
+    /// When it cannot be read: without it a key that is needed would not be asked for.
+    pub async fn read(data_dir: &Path) -> Result<Self> {
+        Ok(Self::of(&Store::peek_settings(&data_dir.join(DATABASE)).await?))
     }
 
     /// Those of `settings`, as a database has them, that are good; the others are left out with a warning.

@@ -88,7 +88,7 @@ impl Settings {
     /// # Errors
     /// When one of them cannot be, in a sentence that names it.
     pub async fn load(options: Options) -> Result<Self> {
-        Self::with(options, &stored::read().await)
+        Self::with(options, &stored::read().await?)
     }
 
     fn with(said: Options, stored: &Stored) -> Result<Self> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use hearth_core::model::KeepAlive;
 use hearth_server::admin::{CacheFolder, Running, Source, Stored, keep_alive, seconds};
 use serde_json::{Map, Value, json};
@@ -14,10 +15,10 @@ use crate::paths::{self, process_env};
 const EVERYWHERE: &str = "0.0.0.0";
 
 /// What is stored in the data folder; nothing where there is none.
-pub(super) async fn read() -> Stored {
+pub(super) async fn read() -> Result<Stored> {
     match paths::data_dir(process_env) {
-        Ok(data) => Stored::read(&data).await,
-        Err(_) => Stored::default(),
+        Ok(data) => Ok(Stored::read(&data).await?),
+        Err(_) => Ok(Stored::default()),
     }
 }
 
