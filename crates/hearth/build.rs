@@ -1,4 +1,4 @@
-//! Has the page built in anew when it has changed. A debug build reads it from its folder while it runs.
+//! Has the page built into a release anew when it has changed.
 
 fn main() {
     let is_release = std::env::var_os("PROFILE").is_some_and(|profile| profile == "release");

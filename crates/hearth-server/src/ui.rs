@@ -1,7 +1,7 @@
 //! `/ui/`: Hearth's own page, as it was built. Which files there are is the program's matter; this gives them to browsers,
 //! with headers that let the page load, send and be framed by nothing but this server.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Component};
 
 use axum::{
     Router,
@@ -17,7 +17,7 @@ use crate::{
     state::AppState,
 };
 
-/// The page's files by their paths, such as `index.html` and `assets/index-1a2b.js`.
+/// The page's files by their paths, such as `index.html` and `assets/index-1a2b.js`; it is asked for none outside its folder.
 pub type Files = fn(&str) -> Option<Cow<'static, [u8]>>;
 
 const PATH: &str = "/ui/";
@@ -81,7 +81,9 @@ fn index(files: Files) -> Response {
 async fn file(files: Files, Path(path): Path<String>) -> Result<Response, ApiError> {
     let unknown =
         || ApiError::new(StatusCode::NOT_FOUND, format!("The page has no file {path:?}.")).code("unknown_path");
-    files(&path).map(|bytes| answer(&path, bytes)).ok_or_else(unknown)
+    let is_inside = std::path::Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
+    let bytes = is_inside.then(|| files(&path)).flatten();
+    bytes.map(|bytes| answer(&path, bytes)).ok_or_else(unknown)
 }
 
 async fn to_page() -> Redirect {

@@ -14,6 +14,7 @@ fn files(path: &str) -> Option<Cow<'static, [u8]>> {
     match path {
         "index.html" => Some(b"<!doctype html>"[..].into()),
         "assets/index-1a2b.js" => Some(b"run()"[..].into()),
+        path if path.contains("secret") => Some(b"not a part of the page"[..].into()),
         _ => None,
     }
 }
@@ -48,7 +49,9 @@ async fn the_page_loads_without_a_key_and_nothing_from_elsewhere() {
         assert_eq!(headers, [Some("nosniff"), Some("no-referrer")]);
     }
     assert_eq!(server.get("/ui/assets/other.js").await.status, 404);
-    assert_eq!(server.get("/ui/../secret").await.status, 404);
+    for path in ["/ui/../secret", "/ui/..%2Fsecret", "/ui/assets/../../secret", "/ui//secret", "/ui/%2Fsecret"] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
     assert_eq!(server.send("POST", "/ui/", &[JSON], "").await.status, 401);
 }
 
