@@ -1,0 +1,36 @@
+/** What is being downloaded? */
+import { SvelteMap } from 'svelte/reactivity';
+import type { Download } from '../types';
+import { events } from './events.svelte';
+
+const ENDED = new Set(['done', 'cancelled']);
+
+class Downloads {
+  #byId = new SvelteMap<number, Download>();
+
+  constructor() {
+    events.onConnected(() => this.#byId.clear());
+    events.on('download', (download) => this.#byId.set(download.id, download));
+    events.on('forgotten', ({ id }) => this.#byId.delete(id));
+  }
+
+  /** Those that are not done: under way, paused or failed. */
+  get open(): Download[] {
+    return [...this.#byId.values()].filter((download) => !ENDED.has(download.state));
+  }
+
+  /** The one of a repository, if it is not done. */
+  of(repo: string | null): Download | undefined {
+    return repo === null ? undefined : this.open.find((download) => sameRepo(download.repo, repo));
+  }
+
+  /** Notes what the server answered, before its event comes. */
+  note(download: Download): void {
+    this.#byId.set(download.id, download);
+  }
+}
+
+/** The Hub does not tell cases apart. */
+const sameRepo = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+export const downloads = new Downloads();

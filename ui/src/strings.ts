@@ -1,0 +1,58 @@
+/** Every text of this page, one object per page or part, so that it can be translated as a whole. */
+
+export const strings = {
+  app: {
+    name: 'Hearth',
+    pages: { models: 'Models', chat: 'Chat', server: 'Server', activity: 'Activity', settings: 'Settings' },
+    navigation: 'Pages',
+    close: 'Close',
+    cancel: 'Cancel',
+    retry: 'Try again',
+    copy: 'Copy',
+    copied: 'Copied',
+    copyFailed: 'This could not be copied. Select it and copy it by hand.',
+    loading: 'Loading…',
+    clear: 'Clear',
+    more: 'More',
+    notes: 'Notifications',
+    reconnecting: 'The server does not answer. Trying again…',
+  },
+  errors: {
+    unreachable: 'The server does not answer.',
+    interrupted: 'The connection to the server was lost.',
+    status: (code: number) => `The server answered with status ${code} and no explanation.`,
+  },
+  session: {
+    starting: 'Connecting…',
+    signedOutTitle: 'You are signed out',
+    signedOut: 'Open this page with a link of its own: run this in a terminal.',
+    command: 'hearth ui',
+    signedOutApp: 'Hearth is making a new link for this window.',
+    unreachableTitle: 'The server does not answer',
+    unreachable: 'This page goes on by itself as soon as it runs.',
+  },
+  shell: {
+    stopped: 'The server is stopped',
+    stoppedText: 'Models answer once it runs.',
+    starting: 'The server is starting…',
+    failed: 'The server cannot start',
+    start: 'Start the server',
+    quit: 'Quit Hearth',
+    portTaken: (port: number, holder?: string) =>
+      holder ? `Port ${port} is used by ${holder}.` : `Port ${port} is used by another program.`,
+    usePort: (port: number) => `Use port ${port}`,
+  },
+  sidebar: {
+    noModels: 'No model loaded',
+    loaded: (count: number) => (count === 1 ? '1 model loaded' : `${count} models loaded`),
+    memory: (used: string, limit: string) => `${used} of ${limit}`,
+    memoryLabel: 'Memory of models',
+    downloads: (count: number) => (count === 1 ? '1 download' : `${count} downloads`),
+  },
+  models: { title: 'Models' },
+  settings: { title: 'Settings' },
+  welcome: { title: 'Welcome to Hearth' },
+  chat: { title: 'Chat' },
+  server: { title: 'Server' },
+  activity: { title: 'Activity' },
+};
