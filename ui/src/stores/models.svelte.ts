@@ -49,7 +49,11 @@ class Models {
 
   #update(cards: Card[]): void {
     const loaded = new Map(cards.filter((card) => card.state !== 'unloaded').map((card) => [card.id, card]));
-    this.all = this.all?.map((model) => ({ ...model, loaded: loaded.get(model.id) ?? null })) ?? null;
+    const update = (model: Model): Model => {
+      const card = loaded.get(model.id) ?? null;
+      return card === model.loaded ? model : { ...model, loaded: card };
+    };
+    this.all = this.all?.map(update) ?? null;
   }
 }
 
