@@ -89,7 +89,7 @@ export const strings = {
     },
     facts: {
       bits: (bits: number) => `${bits}-bit`,
-      parameters: (all: string, active: string) => (all === active ? `${all} parameters` : `${all} parameters, ${active} active`),
+      active: (parameters: string) => `${parameters} active`,
       context: (tokens: string) => `${tokens} context`,
       builtin: 'Part of Hearth',
       inMemory: (size: string) => `${size} in memory`,
@@ -146,7 +146,6 @@ export const strings = {
       verifying: 'Finishing',
       paused: 'Paused',
       failed: 'Failed',
-      of: (done: string, total: string) => `${done} of ${total}`,
       left: (time: string) => `${time} left`,
       label: (name: string) => `Download of ${name}`,
       pause: (name: string) => `Pause the download of ${name}`,

@@ -15,7 +15,8 @@ const pairs = [
   ...['accent', 'good', 'warn', 'bad'].map((text) => [text, `${text}-soft`]),
   ['on-accent', 'accent'],
   ['on-accent', 'accent-press'],
-  ['on-bad', 'bad'],
+  ['on-bad', 'bad-solid'],
+  ['on-bad', 'bad-press'],
   ['faint', 'field'],
 ] as [string, string][];
 

@@ -4,11 +4,17 @@ const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'];
 
 /** Powers of 1000, as the Finder and the server count. */
 export function bytes(count: number): string {
-  const step = count < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(count) / 3));
+  // From 999.5 MB on it is rounded to 1.0 GB.
+  const step = UNITS.findIndex((_, step) => count < 999.5 * 1000 ** step || step === UNITS.length - 1);
   const value = count / 1000 ** step;
-  // 999.95 MB would round to 1000.0 MB.
-  const digits = step === 0 || value >= 99.95 ? 0 : 1;
-  return `${value.toFixed(digits)} ${UNITS[step]}`;
+  return `${value.toFixed(step === 0 || value >= 99.95 ? 0 : 1)} ${UNITS[step]}`;
+}
+
+/** Of which so much is there: `93 of 335 MB`. */
+export function bytesOf(done: number, total: number): string {
+  const [all, unit] = [bytes(total), bytes(total).split(' ')[1]];
+  const [number, own] = bytes(done).split(' ');
+  return own === unit ? `${number} of ${all}` : `${number} ${own} of ${all}`;
 }
 
 export const speed = (bytesPerSecond: number): string => `${bytes(bytesPerSecond)}/s`;
@@ -31,9 +37,10 @@ export function milliseconds(ms: number): string {
   return ms < 59_950 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000);
 }
 
-/** Of counts: `950`, `12.3 k`, `4 B`. */
+/** Of counts: `950`, `12.3k`, `4B`. */
 export function count(number: number): string {
-  const [divisor, unit] = number >= 1e9 ? [1e9, ' B'] : number >= 1e6 ? [1e6, ' M'] : number >= 1e4 ? [1e3, ' k'] : [1, ''];
+  const [divisor, unit] =
+    number >= 999.5e6 ? [1e9, 'B'] : number >= 999.5e3 ? [1e6, 'M'] : number >= 1e4 ? [1e3, 'k'] : [1, ''];
   return `${trim(number / divisor)}${unit}`;
 }
 
@@ -44,3 +51,10 @@ export const context = (tokens: number): string =>
 const trim = (value: number): string => String(Number(value >= 100 ? value.toFixed(0) : value.toFixed(1)));
 
 export const percent = (share: number): string => `${Math.round(share * 100)} %`;
+
+/** A reason as the server gives it, made a sentence. */
+export function asSentence(reason: string): string {
+  // What begins with a file's name begins as that does.
+  const text = /^[a-z]+ /.test(reason) ? reason.charAt(0).toUpperCase() + reason.slice(1) : reason;
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
