@@ -21,6 +21,11 @@ export class ApiError extends Error {
   get isUnreachable(): boolean {
     return this.status === 0;
   }
+
+  /** Whether the management API does not know who asks. */
+  get refusesToken(): boolean {
+    return this.code === 'invalid_token';
+  }
 }
 
 /** What to show of something that was thrown. */
@@ -50,7 +55,7 @@ async function send(method: Method, path: string, body?: unknown, signal?: Abort
   });
   if (response.ok) return response;
   const error = await refusal(response);
-  if (error.status === 401 && token && path.startsWith(ADMIN)) signedOut();
+  if (error.refusesToken) signedOut();
   throw error;
 }
 
@@ -204,7 +209,7 @@ export async function follow(
       for await (const { event, data } of events(response)) tell({ name: event, data: JSON.parse(data) } as Told);
     } catch (error) {
       // A refusal has been acted on where it was met; anything else is worth another try.
-      if (error instanceof ApiError && error.status === 401) return;
+      if (error instanceof ApiError && error.refusesToken) return;
     }
     if (signal.aborted) return;
     connected(false);

@@ -140,10 +140,11 @@ export function select(entries: readonly Entry[], wanted: Wanted): Entry[] {
   const [least, most] = sizes[wanted.size];
   const order = orders[wanted.sort];
   const isWanted = (entry: Entry): boolean => {
+    // The Hub has looked for the words itself; the rest is not known of its models before they are looked at.
+    if (entry.section === 'hub') return wanted.which !== 'installed' || entry.download !== null;
     const bytes = bytesOf(entry);
     return (
-      // The Hub has looked for the words itself.
-      (entry.section === 'hub' || matches(entry, words)) &&
+      matches(entry, words) &&
       (wanted.which !== 'installed' || entry.section === 'installed' || entry.download !== null) &&
       (wanted.which !== 'fits' || (runs(entry) && fitOf(entry) !== null && fitOf(entry)?.verdict !== 'will_not_fit')) &&
       (wanted.capability === 'any' || Boolean(entry.catalog?.capabilities.includes(wanted.capability))) &&

@@ -52,6 +52,7 @@ class Session {
   }
 
   #fail(error: unknown): void {
+    if (error instanceof ApiError && error.refusesToken) return this.#signOut();
     if (!(error instanceof ApiError) || !error.isUnreachable) {
       this.reason = sentence(error);
       return this.#become('signed-out');
@@ -63,7 +64,7 @@ class Session {
   #signOut(): void {
     token.set(null);
     authorize(null, () => {});
-    this.reason ??= strings.session.signedOut;
+    this.reason = strings.session.signedOut;
     this.#become('signed-out');
   }
 
