@@ -42,7 +42,6 @@ export const strings = {
     starting: 'The server is starting…',
     failed: 'The server cannot start',
     start: 'Start the server',
-    quit: 'Quit Hearth',
     portTaken: (port: number, holder?: string) =>
       holder ? `Port ${port} is used by ${holder}.` : `Port ${port} is used by another program.`,
     usePort: (port: number) => `Use port ${port}`,
@@ -82,7 +81,6 @@ export const strings = {
     noneText: 'Try fewer words or other filters, or look on Hugging Face.',
     hub: {
       ask: (words: string) => (words ? `Search Hugging Face for “${words}”` : 'Show what is popular on Hugging Face'),
-      hide: 'Hide',
       none: 'Hugging Face has no model for MLX like that.',
       searching: 'Searching Hugging Face…',
       downloads: (count: string) => `${count} downloads`,
@@ -190,7 +188,6 @@ export const strings = {
       saved: 'Saved',
       answers: 'Answers',
       loading: 'Loading',
-      names: 'Names',
       fields: {
         context_length: { label: 'Longest context', hint: 'Fewer tokens take less memory.', unit: 'tokens' },
         temperature: { label: 'Temperature', hint: '0 always takes the likeliest word, 2 is wild.', unit: '' },
@@ -297,7 +294,6 @@ export const strings = {
       text: `These run well on ${machine}. You can have more at any time.`,
       labels: { one: ['A good start'], two: ['Quick', 'Capable'], three: ['Quick', 'Balanced', 'Most capable'] },
       about: (size: string, speed: string | null) => (speed ? `${size} · up to ${speed} tokens/s` : size),
-      download: (size: string) => `Download ${size}`,
       meanwhile: 'Ember, a tiny model that is part of Hearth, is ready meanwhile: it shows that everything works.',
       installed: 'Installed',
       none: `No recommended model fits ${machine} well. Ember is ready, and the Models page has all others.`,

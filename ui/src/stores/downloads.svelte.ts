@@ -1,7 +1,10 @@
 /** What is being downloaded? */
 import { SvelteMap } from 'svelte/reactivity';
+import { shortName } from '../lib/entries';
+import { strings } from '../strings';
 import type { Download } from '../types';
 import { events } from './events.svelte';
+import { toasts } from './toasts.svelte';
 
 const ENDED = new Set(['done', 'cancelled']);
 
@@ -10,7 +13,14 @@ class Downloads {
 
   constructor() {
     events.onConnected(() => this.#byId.clear());
-    events.on('download', (download) => this.#byId.set(download.id, download));
+    events.on('download', (download) => {
+      // What was done before this page came is no news.
+      const before = this.#byId.get(download.id);
+      if (download.state === 'done' && before && before.state !== 'done') {
+        toasts.note(strings.models.ready(shortName(download.repo)));
+      }
+      this.note(download);
+    });
     events.on('forgotten', ({ id }) => this.#byId.delete(id));
   }
 
@@ -24,7 +34,7 @@ class Downloads {
     return repo === null ? undefined : this.open.find((download) => sameRepo(download.repo, repo));
   }
 
-  /** Notes what the server answered, before its event comes. */
+  /** Notes how one is, also where the server's answer comes before its event. */
   note(download: Download): void {
     this.#byId.set(download.id, download);
   }
