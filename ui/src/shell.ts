@@ -12,7 +12,8 @@ export interface ShellState {
     port_taken?: { port: number; holder?: string; free: number };
   };
   login_item: boolean;
-  updates: { available?: string };
+  /** Left out where this build cannot update itself. */
+  updates?: { available?: string };
 }
 
 interface Internals {
