@@ -50,7 +50,10 @@ async function send(method: Method, path: string, body?: unknown, signal?: Abort
   if (token) headers.set('Authorization', `Bearer ${token}`);
   if (method === 'POST' || method === 'PATCH') headers.set('Content-Type', 'application/json');
   const text = headers.has('Content-Type') ? JSON.stringify(body ?? {}) : null;
-  const response = await fetch(path, { method, headers, body: text, signal: signal ?? null }).catch((error: unknown) => {
+  // A change goes out even if the page closes; browsers send 64 kB so, and a character may take three.
+  const keepalive = method === 'PATCH' && (text?.length ?? 0) < 20_000;
+  const asked = fetch(path, { method, headers, body: text, signal: signal ?? null, keepalive });
+  const response = await asked.catch((error: unknown) => {
     throw isAbort(error) ? error : new ApiError(strings.errors.unreachable);
   });
   if (response.ok) return response;
@@ -118,6 +121,9 @@ export const loadModel = (model: string): Promise<unknown> => ask('POST', '/v1/m
 export const unloadModel = (model: string, force = false): Promise<unknown> =>
   ask('POST', at('unload'), { model, force });
 
+/** The models as clients see them. */
+export const offered = async (): Promise<T.OfferedModel[]> => (await ask<{ data: T.OfferedModel[] }>('GET', '/v1/models')).data;
+
 // Models that could be here
 
 export const catalog = async (): Promise<T.CatalogModel[]> =>
@@ -164,9 +170,17 @@ export const addMessage = (conversation: string, message: T.NewMessage): Promise
   ask('POST', at('conversations', conversation, 'messages'), message);
 export const changeMessage = (conversation: string, id: string, change: T.MessageChange): Promise<T.Message> =>
   ask('PATCH', at('conversations', conversation, 'messages', id), change);
+
+// Sessions
+
+const sessionAt = (id: string): string => `/v1/sessions/${encodeURIComponent(id)}`;
+
+export const sessions = async (): Promise<T.SessionCard[]> => (await ask<{ data: T.SessionCard[] }>('GET', '/v1/sessions')).data;
 /** A second session that begins like the first. */
-export const forkSession = (id: string, newId: string): Promise<unknown> =>
-  ask('POST', `/v1/sessions/${encodeURIComponent(id)}/fork`, { id: newId });
+export const forkSession = (id: string, newId?: string, model?: string): Promise<unknown> =>
+  ask('POST', query(`${sessionAt(id)}/fork`, { model }), { id: newId });
+export const removeSession = (id: string, model: string): Promise<unknown> =>
+  ask('DELETE', query(sessionAt(id), { model }));
 
 // Answers
 

@@ -1,5 +1,8 @@
 /** Every text of this page, one object per page or part, so that it can be translated as a whole. */
+import { activity } from './strings/activity';
+import { chat } from './strings/chat';
 import { models } from './strings/models';
+import { server } from './strings/server';
 import { settings } from './strings/settings';
 import { welcome } from './strings/welcome';
 
@@ -54,7 +57,7 @@ export const strings = {
   models,
   settings,
   welcome,
-  chat: { title: 'Chat' },
-  server: { title: 'Server' },
-  activity: { title: 'Activity' },
+  chat,
+  server,
+  activity,
 };

@@ -278,6 +278,9 @@ export interface Report {
   timings?: Timings | null;
   /** Kept with a message beside what the server says. */
   usage?: Usage | null;
+  /** As this page saw it, in milliseconds. */
+  first_token_ms?: number;
+  reasoning_ms?: number;
 }
 
 export interface ChatMessage {
@@ -313,6 +316,27 @@ export interface ChatChunk {
   }[];
   usage: Usage | null;
   hearth?: Report;
+}
+
+/** A model as clients see it. */
+export interface OfferedModel {
+  id: string;
+  /** Tokens; null where only its files know. */
+  context_length: number | null;
+}
+
+/** A conversation that the server keeps warm. */
+export interface SessionCard {
+  id: string;
+  model: string;
+  /** Seconds since 1970, both. */
+  created: number;
+  last_used: number;
+  message_count: number;
+  /** Of the last prompt and its answer. */
+  tokens: number;
+  bytes: number;
+  busy: boolean;
 }
 
 // Activity

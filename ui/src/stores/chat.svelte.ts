@@ -1,0 +1,147 @@
+/** What is said in one conversation, and what is being answered? */
+import * as api from '../api';
+import { requestOf } from '../lib/request';
+import { branchTo, newestLeaf, sessionFor, treeOf } from '../lib/tree';
+import type { Conversation, ConversationChange, Message, Role } from '../types';
+import { LiveAnswer } from './answer.svelte';
+import { models } from './models.svelte';
+import { toasts } from './toasts.svelte';
+
+type Settings = Pick<Conversation, 'model' | 'system' | 'sampling'>;
+
+export class Chat {
+  /** null until something is said. */
+  id = $state<string | null>(null);
+  title = $state<string | null>(null);
+  settings = $state.raw<Settings>({ model: null, system: null, sampling: null });
+  messages = $state.raw<Message[]>([]);
+  leaf = $state<string | null>(null);
+  live = $state.raw<LiveAnswer | null>(null);
+  /** Why the last answer to a message failed. */
+  failure = $state.raw<{ parent: string; error: unknown } | null>(null);
+  state = $state<'loading' | 'ready' | 'failed'>('ready');
+  error = $state<string | null>(null);
+  /** What is being written. */
+  draft = $state('');
+  /** A message is on its way to the server. */
+  sending = $state(false);
+  tree = $derived(treeOf(this.messages));
+  branch = $derived(branchTo(this.tree, this.leaf));
+  #changed: (chat: Chat) => void;
+  #keys = new Map<string, string>();
+
+  constructor(id: string | null, changed: (chat: Chat) => void) {
+    this.#changed = changed;
+    if (id === null) return;
+    this.id = id;
+    this.state = 'loading';
+  }
+
+  /** The model that answers next: the chosen one, else the default. */
+  get model(): string | null {
+    return this.settings.model ?? models.default?.id ?? models.ready[0]?.id ?? null;
+  }
+
+  /** What shows: the branch, and behind it what is being answered. */
+  get shown(): Message[] {
+    return this.live && this.live.parent === this.leaf ? [...this.branch, this.live.message] : this.branch;
+  }
+
+  /** What tells a message apart while it is shown: an answer keeps its key when the server has given it an id. */
+  keyOf = ({ id }: Message): string => this.#keys.get(id) ?? id;
+
+  /** Asks the server how the conversation is. */
+  async load(): Promise<void> {
+    if (this.id === null || this.live) return;
+    try {
+      const { conversation, messages } = await api.conversation(this.id);
+      this.#take(conversation);
+      this.messages = messages;
+      this.leaf = conversation.leaf ?? newestLeaf(treeOf(messages), null);
+      [this.state, this.error] = ['ready', null];
+    } catch (error) {
+      [this.state, this.error] = ['failed', api.sentence(error)];
+    }
+  }
+
+  async change(change: ConversationChange): Promise<void> {
+    this.settings = { ...this.settings, ...change };
+    if (this.id !== null) this.#take(await api.changeConversation(this.id, change));
+  }
+
+  /** Says `text` at the end of the branch. Whether it came through. */
+  send(text: string): Promise<boolean> {
+    return this.#say(this.leaf, text);
+  }
+
+  /** Says `text` in the place of a message, on a branch of its own. */
+  edit(message: Message, text: string): Promise<boolean> {
+    return this.#say(message.parent, text);
+  }
+
+  /** Answers a message: for the first time, again, or once more after it failed. */
+  async answer(parent: string): Promise<void> {
+    if (this.id === null || this.model === null || this.live) return;
+    this.leaf = parent;
+    this.failure = null;
+    const fresh = this.messages.some(({ session }) => session !== null) ? `${this.id}.${Date.now().toString(36)}` : this.id;
+    const plan = sessionFor(this.tree, parent, fresh);
+    const request = requestOf({ ...this.settings, model: this.model, session: plan.id }, branchTo(this.tree, parent));
+    const live = (this.live = new LiveAnswer(this.id, parent, request));
+    // Where there is nothing to fork any more, the answer is only slower.
+    if (plan.from) await api.forkSession(plan.from, plan.id).catch(() => null);
+    const { message, error } = await live.run(request);
+    if (message) this.#add(message, parent, live.message.id);
+    if (error && !api.isAbort(error)) this.failure = { parent, error };
+    this.live = null;
+    this.#changed(this);
+  }
+
+  stop(): void {
+    this.live?.stop();
+  }
+
+  /** Shows the branch that leads through `message`. */
+  async show(message: Message): Promise<void> {
+    this.leaf = newestLeaf(this.tree, message.id);
+    if (this.id !== null && this.leaf !== null) await api.changeConversation(this.id, { leaf: this.leaf });
+  }
+
+  async #say(parent: string | null, text: string): Promise<boolean> {
+    if (this.sending || this.live) return false;
+    this.sending = true;
+    try {
+      const id = await this.#begin();
+      const said = await api.addMessage(id, { parent, role: 'user' satisfies Role, content: text });
+      this.#add(said, parent);
+      this.#changed(this);
+      void this.answer(said.id);
+      return true;
+    } catch (error) {
+      toasts.error(error);
+      return false;
+    } finally {
+      this.sending = false;
+    }
+  }
+
+  async #begin(): Promise<string> {
+    if (this.id !== null) return this.id;
+    const { system, sampling } = this.settings;
+    const started = await api.newConversation({ model: this.model, system, sampling });
+    this.id = started.id;
+    return started.id;
+  }
+
+  #add(message: Message, parent: string | null, key?: string): void {
+    if (key) this.#keys.set(message.id, key);
+    this.messages = [...this.messages.filter(({ id }) => id !== message.id), message];
+    // Whoever looks at another branch by now stays there.
+    if (this.leaf === parent || message.role === 'user') this.leaf = message.id;
+  }
+
+  #take({ title, model, system, sampling }: Conversation): void {
+    this.title = title;
+    this.settings = { model, system, sampling };
+  }
+}

@@ -1,0 +1,67 @@
+/** Which conversations are there? */
+import * as api from '../api';
+import type { Conversation } from '../types';
+import { chats } from './chats.svelte';
+
+const PAGE = 50;
+
+class Conversations {
+  /** The last changed first; null until they are known. */
+  all = $state.raw<Conversation[] | null>(null);
+  more = $state(false);
+  error = $state<string | null>(null);
+  /** What `all` was searched for. */
+  found = $state('');
+  #search = '';
+  #asked: AbortController | null = null;
+
+  find(id: string | null): Conversation | undefined {
+    return this.all?.find((conversation) => conversation.id === id);
+  }
+
+  /** Those with all of these words; all for none. */
+  search(words: string): Promise<void> {
+    this.#search = words.trim();
+    return this.load();
+  }
+
+  /** Asks again for the first page. */
+  async load(): Promise<void> {
+    await this.#ask(undefined);
+  }
+
+  /** Adds the next page. */
+  async loadMore(): Promise<void> {
+    await this.#ask(this.all?.at(-1)?.updated_at);
+  }
+
+  async rename(id: string, title: string): Promise<void> {
+    this.#note(await api.changeConversation(id, { title }));
+  }
+
+  async remove(id: string): Promise<void> {
+    chats.find(id)?.stop();
+    await api.removeConversation(id);
+    chats.forget(id);
+    this.all = this.all?.filter((conversation) => conversation.id !== id) ?? null;
+  }
+
+  #note(changed: Conversation): void {
+    this.all = this.all?.map((one) => (one.id === changed.id ? { ...one, ...changed, snippet: one.snippet ?? '' } : one)) ?? null;
+  }
+
+  async #ask(before: number | undefined): Promise<void> {
+    this.#asked?.abort();
+    const { signal } = (this.#asked = new AbortController());
+    const q = this.#search;
+    try {
+      const { conversations, more } = await api.conversations({ q, limit: PAGE, ...(before ? { before } : {}) }, signal);
+      this.all = before ? [...(this.all ?? []), ...conversations] : conversations;
+      [this.more, this.found, this.error] = [more, q, null];
+    } catch (error) {
+      if (!api.isAbort(error)) this.error = api.sentence(error);
+    }
+  }
+}
+
+export const conversations = new Conversations();
