@@ -37,6 +37,8 @@ purifier.setConfig({
   ALLOWED_TAGS: TAGS.split(' '),
   ALLOWED_ATTR: ['href', 'title', 'align', 'start', 'class', 'data-language'],
   ALLOW_DATA_ATTR: false,
+  // Nothing but links has to look like one.
+  ADD_URI_SAFE_ATTR: ['align', 'start', 'data-language'],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
 });
 purifier.addHook('afterSanitizeAttributes', (node) => {

@@ -58,9 +58,13 @@ test('one that answers has waited, and answers', () => {
   ]);
 });
 
-test('the width stands for the longest', () => {
-  expect(span([], 0)).toBe(500);
-  expect(span([request({ total_ms: 900 }), request({ total_ms: 2000 })], 0)).toBe(2000);
+test.each([
+  [[], 500],
+  [[20, 30], 500],
+  [[900, 2000], 2000],
+  [[400, 500, 600, 60_000], 3600],
+])('for requests of %j ms the width is %d ms', (times, width) => {
+  expect(span(times.map((total_ms) => request({ total_ms })), 0)).toBe(width);
 });
 
 test('a record takes the place of its earlier self, or comes first', () => {

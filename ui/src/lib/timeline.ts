@@ -34,9 +34,15 @@ function closed(timings: NonNullable<Timed['timings']>, total: number): Part[] {
   return rest >= 0.5 ? [...known, { phase: 'open', ms: rest }] : known;
 }
 
-/** The time that the whole width stands for: the longest request's, and never so short that noise looks like work. */
-export const span = (requests: readonly Timed[], now: number): number =>
-  Math.max(500, ...requests.map((request) => elapsed(request, now)));
+/**
+ * The time that the whole width stands for: the longest request's. One that took far longer than most fills it, or the others
+ * would be too short to see; and it is never so short that noise looks like work.
+ */
+export function span(requests: readonly Timed[], now: number): number {
+  const times = requests.map((request) => elapsed(request, now)).sort((a, b) => a - b);
+  const [middle = 0, longest = 0] = [times[Math.floor(times.length / 2)], times.at(-1)];
+  return Math.max(500, Math.min(longest, 6 * middle));
+}
 
 /** The list with a record that is new or has changed; newest first, and no more than `most`. */
 export function noted(requests: readonly RequestRecord[], record: RequestRecord, most: number): RequestRecord[] {

@@ -1,6 +1,7 @@
 /** Every text of the page `Server`. */
 export const server = {
   title: 'Server',
+  state: 'State',
   running: 'Running',
   version: (version: string) => `Version ${version}`,
   uptime: (time: string) => `up for ${time}`,
@@ -57,8 +58,8 @@ export const server = {
   answer: 'Answer',
   answerTokens: (tokens: string) => `${tokens} tokens`,
   finish: 'Ended by',
-  readingSpeed: 'Reading',
-  answeringSpeed: 'Answering',
+  readingSpeed: 'Reading speed',
+  answeringSpeed: 'Answering speed',
   perSecond: (speed: string) => `${speed} tokens/s`,
   cache: 'Cache',
   sources: { memory: 'from memory', disk: 'from disk', none: 'nothing to reuse' },
