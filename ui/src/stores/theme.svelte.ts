@@ -9,6 +9,8 @@ const systemIsDark = matchMedia('(prefers-color-scheme: dark)');
 
 class Themes {
   chosen = $state<Theme>(themes.find((theme) => theme === saved.get()) ?? 'system');
+  /** What that comes to. */
+  shown = $state<'light' | 'dark'>('light');
 
   constructor() {
     systemIsDark.addEventListener('change', () => this.#show());
@@ -23,7 +25,8 @@ class Themes {
 
   #show(): void {
     const isDark = this.chosen === 'system' ? systemIsDark.matches : this.chosen === 'dark';
-    document.documentElement.dataset.theme = isDark ? 'dark' : 'light';
+    this.shown = isDark ? 'dark' : 'light';
+    document.documentElement.dataset.theme = this.shown;
   }
 }
 

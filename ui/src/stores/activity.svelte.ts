@@ -1,0 +1,31 @@
+/** How did the last hour go? */
+import * as api from '../api';
+import type { Bucket } from '../types';
+
+const EVERY_MS = 10_000;
+
+class Activity {
+  /** null until they are known. */
+  buckets = $state.raw<Bucket[] | null>(null);
+  /** When they were asked for. */
+  at = $state(Date.now());
+  error = $state<string | null>(null);
+
+  /** Asks again and again until the function that it gives is called. */
+  follow(): () => void {
+    void this.load();
+    const timer = setInterval(() => document.hidden || void this.load(), EVERY_MS);
+    return () => clearInterval(timer);
+  }
+
+  async load(): Promise<void> {
+    try {
+      const { buckets } = await api.activity();
+      [this.buckets, this.at, this.error] = [buckets, Date.now(), null];
+    } catch (error) {
+      this.error = api.sentence(error);
+    }
+  }
+}
+
+export const activity = new Activity();
