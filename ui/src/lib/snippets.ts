@@ -23,10 +23,13 @@ function curl({ base, model, stream, key }: Wanted): string {
     `curl ${stream ? '-N ' : ''}${base}/chat/completions`,
     `-H 'Content-Type: application/json'`,
     ...(key ? [`-H 'Authorization: Bearer ${KEY}'`] : []),
-    `-d '${JSON.stringify(body, null, 2).replaceAll("'", `'\\''`)}'`,
+    `-d '${indented(body).replaceAll("'", `'\\''`)}'`,
   ];
   return lines.join(' \\\n  ');
 }
+
+/** JSON below a line that is indented already. */
+const indented = (body: unknown): string => JSON.stringify(body, null, 2).replaceAll('\n', '\n  ');
 
 function python({ base, model, stream, key }: Wanted): string {
   const call = [
