@@ -31,7 +31,7 @@ export class LiveAnswer {
   constructor(conversation: string, parent: string, request: ChatRequest) {
     this.parent = parent;
     this.model = request.model;
-    this.#kept = { conversation, id: null, at: 0 };
+    this.#kept = { conversation, id: null, at: -Infinity };
     const session = request.session_id ?? null;
     const empty = { reasoning: null, tool_calls: null, finish_reason: null, report: null };
     this.message = $state.raw({ ...empty, id: `live:${(made += 1)}`, parent, role: 'assistant', content: '', session, created_at: Date.now() });

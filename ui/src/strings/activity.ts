@@ -33,6 +33,7 @@ export const activity = {
   justNow: 'just now',
   sources: { memory: 'memory', disk: 'disk', none: 'nothing' },
   notKnown: 'not known',
+  branch: 'Branch',
   openChat: 'Open the chat',
   fork: 'Fork',
   forked: 'The session was forked.',

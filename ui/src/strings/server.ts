@@ -72,6 +72,7 @@ export const server = {
   missAt: (why: string, message: number) => `${why}, from message ${message + 1} on`,
   session: 'Session',
   client: 'Client',
+  browser: 'A browser',
   path: 'Path',
   streamedAnswer: 'streamed',
   wholeAnswer: 'whole',
