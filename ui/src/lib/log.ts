@@ -13,13 +13,17 @@ export interface Line {
 
 const HUMAN = /^(\d{4}-\d\d-\d\dT[\d:.]+Z)\s+(ERROR|WARN|INFO|DEBUG|TRACE)\s+(.*)$/s;
 
+/** What this page itself asks for, again and again. */
+const OWN = /^GET \/admin\/v1\/\S* 200 /;
+
 export function linesOf(raw: readonly string[]): Line[] {
   let level: Level = 'info';
-  return raw.map((text) => {
+  const lines = raw.map((text) => {
     const line = human(text) ?? json(text) ?? { at: null, level, text };
     level = line.level;
     return line;
   });
+  return lines.filter(({ text }) => !OWN.test(text));
 }
 
 function human(raw: string): Line | null {

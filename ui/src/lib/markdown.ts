@@ -14,7 +14,7 @@ const marked = new Marked({
   renderer: {
     heading({ depth, tokens }: Tokens.Heading) {
       // The page and the message have their own above these.
-      const tag = `h${Math.min(6, depth + 2)}`;
+      const tag = `h${Math.min(6, depth + 1)}`;
       return `<${tag}>${this.parser.parseInline(tokens)}</${tag}>`;
     },
     code({ text, lang }: Tokens.Code) {
@@ -31,7 +31,7 @@ const marked = new Marked({
 });
 
 const TAGS =
-  'a b blockquote br code dd del div dl dt em h3 h4 h5 h6 hr i ins kbd li mark ol p pre s small span strong sub sup table tbody td th thead tr u ul';
+  'a b blockquote br code dd del div dl dt em h2 h3 h4 h5 h6 hr i ins kbd li mark ol p pre s small span strong sub sup table tbody td th thead tr u ul';
 const purifier = DOMPurify(window);
 purifier.setConfig({
   ALLOWED_TAGS: TAGS.split(' '),

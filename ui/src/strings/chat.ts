@@ -114,5 +114,5 @@ export const chat = {
     server: 'The server went away',
     other: 'The answer failed',
   },
-  toActivity: 'What uses the memory?',
+  toMemory: 'Show the models',
 };

@@ -3,9 +3,9 @@ import type { Part } from '../../lib/timeline';
 
 export const colours: Record<Part['phase'], string> = {
   queue: 'bg-edge',
-  load: 'bg-warn',
-  restore: 'bg-good',
-  prefill: 'bg-faint',
-  decode: 'bg-accent',
+  load: 'bg-chart-3',
+  restore: 'bg-chart-2',
+  prefill: 'bg-chart-4',
+  decode: 'bg-chart-1',
   open: 'bg-track',
 };
