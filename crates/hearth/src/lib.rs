@@ -4,10 +4,12 @@
 //! and a shutdown signal of its own, and opens its page by [`Ready::link`]. As a model runs in a child process of the same
 //! executable, such a program must hand over to [`cli::main`] when its first argument is `worker`.
 
+pub mod browser;
 mod cache_dir;
 pub mod cli;
 mod disk;
 mod ember;
+mod glance;
 pub mod library;
 mod limits;
 pub mod logging;
@@ -22,5 +24,6 @@ mod verdicts;
 mod verify;
 
 pub use hearth_server::admin::Admin;
+pub use glance::{Activity, Glance};
 pub use settings::Settings;
 pub use supervisor::{Ready, Stage, engine, serve};

@@ -32,6 +32,12 @@ pub struct Logging {
     pub level: String,
 }
 
+impl Default for Logging {
+    fn default() -> Self {
+        Self { format: LogFormat::default(), level: "info".to_owned() }
+    }
+}
+
 /// A filter that can be used, or one sentence that says why not.
 pub fn check_level(level: &str) -> Result<(), String> {
     let words = ["error", "warn", "info", "debug", "trace", "off"];

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::paths::{self, process_env};
 use crate::server_file::ServerFile;
 use crate::settings::Settings;
+use crate::glance::{self, Glance};
 use crate::{ember, library, limits, logging, model, port, ui};
 
 /// How long requests may run on after the server was told to stop; then they are told so.
@@ -51,6 +52,8 @@ pub struct Ready {
     pub authenticated: bool,
     /// What manages it; none where there is no place for data.
     pub admin: Option<Admin>,
+    /// How it is from now on, at a glance.
+    pub glances: watch::Receiver<Glance>,
 }
 
 impl Ready {
@@ -85,12 +88,14 @@ pub async fn serve(
     tell_names(&named, &specs);
     let first = First::of(settings, &specs);
     let admin = managed.as_ref().map(|managed| managed.admin.clone());
+    let (glances, seen) = watch::channel(Glance::default());
     let ready = Ready {
         model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
         protocols: settings.protocols.clone(),
         base_url,
         authenticated: settings.needs_key(),
         admin: admin.clone(),
+        glances: seen,
     };
     tell(Stage::Loading(&model::display(&first.name)));
     let engine = engine(specs, settings.engine.clone(), &settings.logging.level)?;
@@ -107,6 +112,7 @@ pub async fn serve(
     let outcome = tokio::select! {
         outcome = run(&engine, &first, shutdown, || tell(Stage::Ready(&ready))) => outcome,
         () = manage(admin.as_ref(), &engine) => Ok(()),
+        () = glance::follow(&engine, admin.as_ref().map(Admin::library), &glances) => Ok(()),
         ended = &mut server => return Ok(ended??),
     };
     stop.send_replace(true);

@@ -157,7 +157,8 @@ impl Admin {
         &self.inner.options
     }
 
-    fn library(&self) -> &Library {
+    /// The models that it manages.
+    pub fn library(&self) -> &Library {
         &self.inner.options.library
     }
 }

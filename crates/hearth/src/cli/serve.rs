@@ -151,6 +151,7 @@ mod tests {
             base_url: "http://127.0.0.1:8080".into(),
             authenticated: true,
             admin: None,
+            glances: tokio::sync::watch::channel(crate::Glance::default()).1,
         };
         let rule = "=".repeat(60);
         let expected = format!(

@@ -1,13 +1,13 @@
 //! `hearth ui`: a link that opens Hearth's page once, and a browser with it where there is a desktop.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
 use super::{client, ended, say};
-use crate::paths::process_env;
+use crate::{browser, paths::process_env};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -31,7 +31,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let link = answer["url"].as_str().context("the server gives no link: it is of another version")?;
     say(&format!("{link}\n"))?;
     if !arguments.no_open && has_desktop() {
-        open(link);
+        // The link is printed in any case.
+        if let Err(error) = browser::open(link) {
+            tracing::debug!("{error:#}");
+        }
     }
     Ok(())
 }
@@ -40,13 +43,4 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn has_desktop() -> bool {
     let is_set = |name: &str| process_env(name).is_some();
     !is_set("SSH_CONNECTION") && (cfg!(target_os = "macos") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY"))
-}
-
-/// Nobody may have such a program; the link is printed in any case.
-fn open(link: &str) {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let quiet = Command::new(opener).arg(link).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    if let Err(error) = quiet {
-        tracing::debug!("{opener} does not run: {error}");
-    }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use clap::Args;
+use clap::{Args, Parser};
 use serde::Deserialize;
 
 use super::units::{Idle, KvBits, Size, Span};
@@ -120,6 +120,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// What the `HEARTH_…` variables say, for programs that have no flags.
+    ///
+    /// # Errors
+    /// When one cannot be read, in words that name it.
+    pub fn of_environment() -> Result<Self> {
+        #[derive(Parser)]
+        #[command(no_binary_name = true)]
+        struct Variables {
+            #[command(flatten)]
+            options: Options,
+        }
+        Ok(Variables::try_parse_from([] as [&str; 0])?.options)
+    }
+
     /// The options that a file holds; an unknown or wrong one is an error that names it and its line.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)

@@ -1,0 +1,16 @@
+//! The person's web browser.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// Opens a page in it, and does not wait for it.
+///
+/// # Errors
+/// Where this system has no program that opens pages.
+pub fn open(url: &str) -> Result<()> {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = Command::new(opener);
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop).with_context(|| format!("{opener}, which opens {url}, does not run"))
+}
