@@ -12,7 +12,7 @@ use crate::{cmd, setup};
 
 /// `args` go to bench.py, such as `--only tiny` or `--out FILE`.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
-    setup::run(workspace)?;
+    setup::server(workspace)?;
     for (package, what) in [
         ("hearth", "--bins"),
         ("hearth-mlx", "--examples"),

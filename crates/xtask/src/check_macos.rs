@@ -32,7 +32,7 @@ const EMPTY_AR: &str = "#!/bin/sh
 ";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    setup::run(workspace)?;
+    setup::server(workspace)?;
     let mut check = if cfg!(target_os = "macos") { workspace.cargo() } else { debian_cargo(workspace)? };
     cmd::run(check.args(["check", "--workspace", "--all-targets", "--target", TARGET]))
 }

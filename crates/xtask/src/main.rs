@@ -3,8 +3,10 @@
 //! One file per command. Each command is a function that takes plain values and returns `anyhow::Result<()>`.
 
 mod bench;
+mod bundle;
 mod check_macos;
 mod cmd;
+mod node;
 mod run;
 mod setup;
 mod tidy;
@@ -19,9 +21,11 @@ const HELP: &str = "\
 usage: cargo xtask COMMAND
 
   start [ARGS]  set up, build and run `hearth serve ARGS`
+  app [ARGS]    the same, and the menu-bar app instead
   test [ARGS]   set up, build and run all tests; ARGS go to `cargo test`
   bench [ARGS]  measure beside mlx-lm; ARGS go to tests/bench/bench.py (`--only tiny`, `--pairs 3`)
-  setup         prepare this machine: on Linux, MLX's library and its bindings (seconds when there is nothing to do)
+  setup         prepare this machine: packages, the web UI, and on Linux MLX's library (seconds when there is nothing to do)
+  bundle        what is given to people: Hearth.app and a .dmg on a Mac, a .deb on Linux
   check-macos   type-check every crate for a Mac, on any machine
   tidy          check the rules that a program can check: who depends on whom, file sizes and the like
 ";
@@ -42,9 +46,11 @@ fn dispatch(args: &[String]) -> Result<()> {
     let rest = args.get(1..).unwrap_or_default();
     match args.first().map(String::as_str) {
         Some("start") => run::start(&workspace, rest),
+        Some("app") => run::app(&workspace, rest),
         Some("test") => run::test(&workspace, rest),
         Some("bench") => bench::run(&workspace, rest),
-        Some("setup") => setup::run(&workspace),
+        Some("setup") => setup::tests(&workspace),
+        Some("bundle") => bundle::run(&workspace, rest),
         Some("check-macos") => check_macos::run(&workspace),
         Some("tidy") => tidy::run(&workspace),
         None | Some("help" | "--help" | "-h") => {

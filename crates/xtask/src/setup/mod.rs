@@ -3,10 +3,11 @@
 //! A Mac needs nothing: mlx-sys builds MLX itself. That build script cannot run on Linux, so there the script is
 //! replaced from a cargo configuration file ("overriding build scripts" in the Cargo book), and what it would have made is
 //! made here: MLX's library from its Python wheel, mlx-c compiled against it, and the Rust bindings. It all lies in
-//! `.mlx/`, which may be deleted at any time.
+//! `.mlx/`, which may be deleted at any time. The web UI, which the server embeds, is built on both.
 
 use anyhow::Result;
 
+use crate::node;
 use crate::workspace::Workspace;
 
 #[cfg(target_os = "linux")]
@@ -19,13 +20,41 @@ pub(crate) mod packages;
 #[cfg(target_os = "linux")]
 mod wheel;
 
+/// What Tauri builds against on Linux.
+const APP: &[&str] = &["libayatana-appindicator3-dev", "libgtk-3-dev", "libwebkit2gtk-4.1-dev", "libxdo-dev"];
+
+/// What the tests of the UI drive.
+const TESTS: &[&str] = &["chromium", "dbus", "webkit2gtk-driver", "xauth", "xvfb"];
+
+/// All that the server is built from.
+pub(crate) fn server(workspace: &Workspace) -> Result<()> {
+    mlx(workspace)?;
+    node::build_ui(workspace)
+}
+
+/// All that the app is built from.
+pub(crate) fn app(workspace: &Workspace) -> Result<()> {
+    if cfg!(target_os = "linux") {
+        packages::require(APP)?;
+    }
+    server(workspace)
+}
+
+/// All that the tests need.
+pub(crate) fn tests(workspace: &Workspace) -> Result<()> {
+    if cfg!(target_os = "linux") {
+        packages::require(TESTS)?;
+    }
+    app(workspace)
+}
+
 #[cfg(target_os = "linux")]
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+fn mlx(workspace: &Workspace) -> Result<()> {
     linux::run(workspace)
 }
 
 #[cfg(target_os = "macos")]
-pub(crate) fn run(_: &Workspace) -> Result<()> {
+fn mlx(_: &Workspace) -> Result<()> {
     let tools =
         ["cmake", "xcrun"].map(|tool| (tool, crate::cmd::succeeds(std::process::Command::new(tool).arg("--version"))));
     for (tool, found) in tools {
