@@ -13,26 +13,24 @@ class Session {
   state = $state<State>('starting');
   /** Why nobody is signed in, where there is more to say than that. */
   reason = $state<string | null>(null);
+  /** Of a one-time link, until the server has seen it. */
+  #key: string | null = null;
   #failures = 0;
 
-  /** Signs in with the key in the address, if there is one, else with what is remembered. */
+  constructor() {
+    // A link that is opened where this page is open already changes only the address.
+    addEventListener('hashchange', () => void (isLink() && this.start()));
+  }
+
+  /** Signs in with the key in the address, if there is one, else with what is remembered; until the server answers. */
   async start(): Promise<void> {
     // The app's own page has no server behind it: the app shows that of the server once it runs.
     if (shell && !location.protocol.startsWith('http')) return this.#become('no-server');
     authorize(token.get(), () => this.#signOut());
-    const key = takeKey();
+    this.#key = takeKey() ?? this.#key;
     try {
-      if (key) await this.#signIn(key);
-      await this.retry();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  /** Asks the server again, and goes on asking while it does not answer. */
-  async retry(): Promise<void> {
-    if (!token.get()) return this.#signOut();
-    try {
+      if (this.#key) await this.#signIn(this.#key);
+      if (!token.get()) return this.#signOut();
       await status();
       this.#failures = 0;
       this.#become('ready');
@@ -46,9 +44,12 @@ class Session {
       token.set((await signIn(key)).token);
       authorize(token.get(), () => this.#signOut());
     } catch (error) {
+      if (error instanceof ApiError && error.isUnreachable) throw error;
+      this.#key = null;
       // A link that was used before does no harm to whoever is signed in.
-      if (!token.get() || !(error instanceof ApiError) || error.status !== 401) throw error;
+      if (!token.get()) throw error;
     }
+    this.#key = null;
   }
 
   #fail(error: unknown): void {
@@ -74,11 +75,14 @@ class Session {
   }
 }
 
+const isLink = (): boolean => location.hash.startsWith('#key=');
+
 /** The key of a one-time link, which does not stay in the address or the history. */
 function takeKey(): string | null {
-  const key = /^#key=(.+)$/.exec(location.hash)?.[1] ?? null;
-  if (key) history.replaceState(null, '', `${location.pathname}#/`);
-  return key && decodeURIComponent(key);
+  if (!isLink()) return null;
+  const key = decodeURIComponent(location.hash.slice('#key='.length));
+  history.replaceState(null, '', `${location.pathname}#/`);
+  return key;
 }
 
 export const session = new Session();
