@@ -5,7 +5,6 @@ import { branchTo, newestLeaf, sessionFor, treeOf } from '../lib/tree';
 import type { Conversation, ConversationChange, Message, Role } from '../types';
 import { LiveAnswer } from './answer.svelte';
 import { models } from './models.svelte';
-import { toasts } from './toasts.svelte';
 
 type Settings = Pick<Conversation, 'model' | 'system' | 'sampling'>;
 
@@ -69,13 +68,13 @@ export class Chat {
     if (this.id !== null) this.#take(await api.changeConversation(this.id, change));
   }
 
-  /** Says `text` at the end of the branch. Whether it came through. */
-  send(text: string): Promise<boolean> {
+  /** Says `text` at the end of the branch. */
+  send(text: string): Promise<void> {
     return this.#say(this.leaf, text);
   }
 
   /** Says `text` in the place of a message, on a branch of its own. */
-  edit(message: Message, text: string): Promise<boolean> {
+  edit(message: Message, text: string): Promise<void> {
     return this.#say(message.parent, text);
   }
 
@@ -107,8 +106,8 @@ export class Chat {
     if (this.id !== null && this.leaf !== null) await api.changeConversation(this.id, { leaf: this.leaf });
   }
 
-  async #say(parent: string | null, text: string): Promise<boolean> {
-    if (this.sending || this.live) return false;
+  async #say(parent: string | null, text: string): Promise<void> {
+    if (this.sending || this.live) return;
     this.sending = true;
     try {
       const id = await this.#begin();
@@ -116,10 +115,6 @@ export class Chat {
       this.#add(said, parent);
       this.#changed(this);
       void this.answer(said.id);
-      return true;
-    } catch (error) {
-      toasts.error(error);
-      return false;
     } finally {
       this.sending = false;
     }

@@ -2,6 +2,7 @@
 import * as api from '../api';
 import type { Conversation } from '../types';
 import { chats } from './chats.svelte';
+import { events } from './events.svelte';
 
 const PAGE = 50;
 
@@ -14,6 +15,11 @@ class Conversations {
   found = $state('');
   #search = '';
   #asked: AbortController | null = null;
+
+  constructor() {
+    // Whoever looked at them wants to know what became of them meanwhile.
+    events.onConnected(() => this.all && void this.load());
+  }
 
   find(id: string | null): Conversation | undefined {
     return this.all?.find((conversation) => conversation.id === id);

@@ -1,7 +1,7 @@
 /** What has been asked of the server, and how far is it? */
 import * as api from '../api';
 import { isOpen, noted } from '../lib/timeline';
-import type { RequestRecord } from '../types';
+import type { CacheReport, RequestRecord } from '../types';
 import { events } from './events.svelte';
 
 /** As many as the server keeps. */
@@ -21,9 +21,9 @@ class Requests {
     return this.all?.some(isOpen) ?? false;
   }
 
-  /** The last one of a session. */
-  ofSession(id: string, model: string): RequestRecord | undefined {
-    return this.all?.find((record) => record.session === id && record.model === model);
+  /** Where the last answer in a session began. */
+  cacheOf(session: string, model: string): CacheReport | null {
+    return this.all?.find((record) => record.session === session && record.model === model && record.cache)?.cache ?? null;
   }
 
   async load(): Promise<void> {

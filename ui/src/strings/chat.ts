@@ -1,6 +1,5 @@
 /** Every text of the page `Chat`. */
 export const chat = {
-  title: 'Chat',
   newChat: 'New chat',
   untitled: 'New chat',
   conversations: 'Conversations',
@@ -62,10 +61,9 @@ export const chat = {
   notANumber: (from: number, to: number | null) =>
     to === null ? `A number of ${from} or more is needed here.` : `A number from ${from} to ${to} is needed here.`,
   reset: 'Reset',
-  done: 'Done',
 
   you: 'You',
-  model_: 'Answer',
+  answer: 'Answer',
   tool: 'Result of the tool',
   edit: 'Edit',
   editMessage: 'Edit this message',
