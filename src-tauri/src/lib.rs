@@ -56,7 +56,7 @@ fn set_up(app: &mut App, show: bool) -> anyhow::Result<()> {
     quit_at_sigterm(app.handle());
     app.state::<Server>().start(None);
     if show {
-        windows::open(app.handle(), None);
+        windows::open_soon(app.handle());
     }
     Ok(())
 }

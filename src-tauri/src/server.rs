@@ -10,8 +10,8 @@ use std::{
 use anyhow::Result;
 use hearth::{
     Ready, Settings, Stage,
-    settings::Options,
     port::{self, BindError},
+    settings::Options,
 };
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};

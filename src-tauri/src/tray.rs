@@ -60,7 +60,10 @@ pub(crate) fn add(app: &AppHandle) -> tauri::Result<()> {
         .show_menu_on_left_click(false)
         .on_menu_event(|app, event| on_click(app, &event))
         .on_tray_icon_event(|icon, event| {
-            if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, rect, .. } = event {
+            if let TrayIconEvent::Click {
+                button: MouseButton::Left, button_state: MouseButtonState::Up, rect, ..
+            } = event
+            {
                 windows::open(icon.app_handle(), Some(rect));
             }
         })
@@ -95,13 +98,14 @@ fn entries(server: &State, glance: &Glance) -> Vec<Entry> {
     if let State::Ready { .. } = server {
         entries.extend(glance.models.iter().map(|model| Entry::Note(model.clone())));
         entries.extend(glance.tokens_per_second.map(|speed| Entry::Note(format!("{speed:.0} tokens per second"))));
-        entries.extend(glance.downloads.iter().map(|(name, part)| {
-            Entry::Note(format!("Downloading {name}: {part} %"))
-        }));
+        entries
+            .extend(glance.downloads.iter().map(|(name, part)| Entry::Note(format!("Downloading {name}: {part} %"))));
     }
     entries.extend([Entry::Line, Entry::Do(Action::Open, "Open Hearth")]);
     entries.extend(match server {
-        State::Ready { .. } => vec![Entry::Do(Action::CopyUrl, "Copy Base URL"), Entry::Do(Action::Stop, "Stop Server")],
+        State::Ready { .. } => {
+            vec![Entry::Do(Action::CopyUrl, "Copy Base URL"), Entry::Do(Action::Stop, "Stop Server")]
+        }
         State::Starting => vec![Entry::Do(Action::Stop, "Stop Server")],
         State::Stopped | State::Failed { .. } => vec![Entry::Do(Action::Start, "Start Server")],
     });

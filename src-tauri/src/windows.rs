@@ -1,8 +1,11 @@
 //! The app's one window. It shows the pages that the server inside serves, and where that does not run the same build of them from
 //! the app, which then offers to start it. Everything else opens in the person's browser.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use tauri::{AppHandle, Manager, Rect, Url, WebviewUrl, WebviewWindow, WebviewWindowBuilder};
+use tokio::time::timeout;
 
 use crate::server::{Server, State};
 
@@ -11,6 +14,9 @@ const LABEL: &str = "main";
 /// Width and height in points, and the least that pages are made for.
 const SIZE: (f64, f64) = (1000.0, 700.0);
 const LEAST: (f64, f64) = (420.0, 480.0);
+
+/// How long a window waits for the server.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Shows the window, below the icon where its place is known.
 pub(crate) fn open(app: &AppHandle, icon: Option<Rect>) {
@@ -21,6 +27,18 @@ pub(crate) fn open(app: &AppHandle, icon: Option<Rect>) {
     if let Err(error) = shown {
         tracing::warn!("the window cannot be opened: {error:#}");
     }
+}
+
+/// Shows the window as soon as it is known what it shows: a server mostly starts within the blink of an eye.
+pub(crate) fn open_soon(app: &AppHandle) {
+    let (app, mut states) = (app.clone(), app.state::<Server>().states());
+    tauri::async_runtime::spawn(async move {
+        let started = states.wait_for(|state| !matches!(state, State::Stopped | State::Starting));
+        // Late, or never: the page says so.
+        let _ = timeout(PATIENCE, started).await;
+        let handle = app.clone();
+        let _ = app.run_on_main_thread(move || open(&handle, None));
+    });
 }
 
 /// Shows the window at one of its pages.

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Builder, By, Capabilities, until as located } from "selenium-webdriver";
+import { Builder, By, Capabilities, Key, until as located } from "selenium-webdriver";
 import { descendants, environment, freePort, isAlive, program, start, temporary, until } from "./programs.mjs";
 import { Tray } from "./tray.mjs";
 
@@ -85,21 +85,27 @@ function commandOf(id) {
   }
 }
 
-test("starts, serves, obeys its icon's menu, and leaves no process", async () => {
+test("starts, chats, obeys its icon's menu, and leaves no process", async () => {
   const app = await App.open(await freePort());
   try {
     await until(() => app.isServing(), "the server answers", WAIT);
-    await app.find("a", "Models");
+    await app.find("h1", "Welcome to Hearth");
     const ready = `Ready at 127.0.0.1:${app.port}`;
     await until(async () => (await app.tray.labels()).includes(ready), "the menu says where the server is", WAIT);
     assert.ok((await app.tray.labels()).includes("ember"));
+
+    await (await app.find("button", "Skip")).click();
+    await (await app.find("a", "Chat")).click();
+    const field = await app.page.wait(located.elementLocated(By.css("textarea")), WAIT);
+    await field.sendKeys("What is the capital of France?", Key.ENTER);
+    await app.find("article", "Paris");
 
     await app.tray.click("Stop Server");
     await until(async () => !(await app.isServing()), "the server has stopped", WAIT);
     await app.find("button", "Start");
     await app.tray.click("Start Server");
     await until(() => app.isServing(), "the server answers again", WAIT);
-    await app.find("a", "Models");
+    await app.find("a", "Chat");
 
     const second = spawn(program("hearth-app"), [], { env: app.env, stdio: "ignore" });
     const code = await new Promise((resolve) => second.once("exit", resolve));

@@ -23,7 +23,7 @@ mod ui;
 mod verdicts;
 mod verify;
 
-pub use hearth_server::admin::Admin;
 pub use glance::{Activity, Glance};
+pub use hearth_server::admin::Admin;
 pub use settings::Settings;
 pub use supervisor::{Ready, Stage, engine, serve};

@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::glance::{self, Glance};
 use crate::paths::{self, process_env};
 use crate::server_file::ServerFile;
 use crate::settings::Settings;
-use crate::glance::{self, Glance};
 use crate::{ember, library, limits, logging, model, port, ui};
 
 /// How long requests may run on after the server was told to stop; then they are told so.
