@@ -37,6 +37,20 @@ impl Drop for ServerFile {
     }
 }
 
+/// The token, which stays the same over restarts, so that a page that is open goes on. Without its file there is a new one.
+pub(crate) fn token(data: &Path) -> io::Result<String> {
+    let path = data.join("token");
+    let is_one = |found: &String| found.len() == 64 && found.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(found) = fs::read_to_string(&path).ok().filter(is_one) {
+        return Ok(found);
+    }
+    let token = hearth_server::secret()?;
+    let mut file = NamedTempFile::new_in(data)?;
+    file.write_all(token.as_bytes())?;
+    file.persist(&path)?;
+    Ok(token)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -44,6 +58,17 @@ mod tests {
     use hearth_server::secret;
 
     use super::*;
+
+    #[test]
+    fn the_token_stays_until_its_file_goes() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("token");
+        let first = token(data.path()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(token(data.path()).unwrap(), first);
+        fs::write(&path, "").unwrap();
+        assert_ne!(token(data.path()).unwrap(), first);
+    }
 
     #[test]
     fn it_is_its_owners_alone_and_goes_unless_another_took_its_place() {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::glance::{self, Glance};
 use crate::paths::{self, process_env};
-use crate::server_file::ServerFile;
+use crate::server_file::{self, ServerFile};
 use crate::settings::Settings;
 use crate::{ember, library, limits, logging, model, port, ui};
 
@@ -190,9 +190,9 @@ impl Managed {
     fn new(settings: &Settings, library: Library, named: Vec<ModelSpec>, address: SocketAddr) -> Result<Self> {
         let url = port::base_url(address);
         let data = paths::data_dir(process_env)?;
-        let token = hearth_server::secret().context("the system gives no random numbers")?;
-        let file = ServerFile::write(&data, &url, &token)
-            .with_context(|| format!("cannot write server.json into {} (HEARTH_HOME)", data.display()))?;
+        let written = server_file::token(&data).and_then(|token| Ok((ServerFile::write(&data, &url, &token)?, token)));
+        let (file, token) = written
+            .with_context(|| format!("cannot write token and server.json into {} (HEARTH_HOME)", data.display()))?;
         let memory_limit = settings.engine.cache.limit.unwrap_or_else(|| library.memory_limit());
         let running = settings.running(address.port(), memory_limit);
         let logs = logging::tail();

@@ -24,7 +24,7 @@ mod wheel;
 const APP: &[&str] = &["libayatana-appindicator3-dev", "libgtk-3-dev", "libwebkit2gtk-4.1-dev", "libxdo-dev"];
 
 /// What the tests of the UI drive.
-const TESTS: &[&str] = &["chromium", "dbus", "webkit2gtk-driver", "xauth", "xvfb"];
+const TESTS: &[&str] = &["chromium", "dbus", "libglib2.0-bin", "webkit2gtk-driver", "xvfb"];
 
 /// All that the server is built from.
 pub(crate) fn server(workspace: &Workspace) -> Result<()> {
