@@ -55,10 +55,11 @@ fn indexed(index: &Value) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Whether `name` can only be a safetensors file of the folder itself.
+/// Whether `name` can only be a safetensors file of the folder itself. The scan of models has the same rule: what it lists
+/// as ready can be loaded.
 fn is_plain_file_name(name: &str) -> bool {
-    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
-    plain && !name.starts_with('.') && name.ends_with(".safetensors") && name.len() <= 255
+    let plain = name.chars().all(|c| !c.is_control() && !"/\\:".contains(c));
+    plain && !name.starts_with('.') && name.ends_with(".safetensors") && name.len() <= 200
 }
 
 /// Without an index: every `model*.safetensors` in the folder.

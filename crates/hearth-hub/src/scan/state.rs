@@ -121,12 +121,15 @@ fn indexed(index: &Value) -> Result<Vec<String>, Fault> {
     let damaged = |reason: &str| Fault::Damaged(format!("{INDEX} {reason}"));
     let map = index.get("weight_map").and_then(Value::as_object).filter(|map| !map.is_empty());
     let map = map.ok_or_else(|| damaged("names no file (weight_map)"))?;
+    // Whoever loads it has the same rule.
     let plain = |file: &Value| {
         let name: FileName = file.as_str()?.parse().ok()?;
-        (name.components().count() == 1).then(|| name.as_str().to_owned())
+        let name = name.as_str();
+        let is_weights = !name.contains('/') && !name.starts_with('.') && name.ends_with(".safetensors");
+        is_weights.then(|| name.to_owned())
     };
     let names: Option<BTreeSet<_>> = map.values().map(plain).collect();
-    let names = names.ok_or_else(|| damaged("names files outside of the model's folder"))?;
+    let names = names.ok_or_else(|| damaged("names files that are no safetensors files of the model's folder"))?;
     if names.len() > MAX_SHARDS {
         return Err(damaged("names more files than are believed"));
     }

@@ -151,12 +151,22 @@ fn what_is_damaged_is_named() {
         (
             "model.safetensors.index.json",
             br#"{"weight_map": {"w": "../secret.safetensors"}}"#,
-            "model.safetensors.index.json names files outside",
+            "model.safetensors.index.json names files that are no safetensors",
         ),
         (
             "model.safetensors.index.json",
             br#"{"weight_map": {"w": "/etc/passwd"}}"#,
             "model.safetensors.index.json names files",
+        ),
+        (
+            "model.safetensors.index.json",
+            br#"{"weight_map": {"w": "model.bin"}}"#,
+            "model.safetensors.index.json names",
+        ),
+        (
+            "model.safetensors.index.json",
+            br#"{"weight_map": {"w": ".a.safetensors"}}"#,
+            "model.safetensors.index.json names",
         ),
     ] {
         check(with(&[(name, Some(bytes))]), &format!("damaged: {expected}"));
@@ -179,15 +189,14 @@ fn only_what_the_hub_would_call_so_is_a_repository() {
     assert_eq!((models.len(), repos), (4, vec!["gpt2", "someone/good_1.0"]));
 }
 
+/// The loader takes these names, too.
 #[test]
 fn files_of_weights_may_be_called_as_their_makers_like() {
-    let name = "my model--part 1.safetensors";
-    let index = index(&[name], 1000);
-    let weights = safetensors(1000);
-    check(
-        with(&[("model.safetensors", None), ("model.safetensors.index.json", Some(&index)), (name, Some(&weights))]),
-        "ready",
-    );
+    for name in ["my model--part 1.safetensors", "~model.safetensors", "modèle.safetensors"] {
+        let (index, weights) = (index(&[name], 1000), safetensors(1000));
+        let index = ("model.safetensors.index.json", Some(&*index));
+        check(with(&[("model.safetensors", None), index, (name, Some(&weights))]), "ready");
+    }
 }
 
 #[test]

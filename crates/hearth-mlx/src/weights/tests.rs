@@ -194,6 +194,15 @@ fn shards_make_one_checkpoint() {
     assert_eq!(weights.tensor("c", &[1]).unwrap_err().message, "the checkpoint: missing c");
 }
 
+/// The scan takes these names, too.
+#[test]
+fn shards_may_be_called_as_their_makers_like() {
+    for name in ["my model--part 1.safetensors", "~model.safetensors", "modèle.safetensors"] {
+        let folder = sharded(json!({"a": name})).with(name, safetensors(&[("a", "F32", &[1], floats(&[1.0]))]));
+        open(&folder, json!({})).unwrap().tensor("a", &[1]).unwrap();
+    }
+}
+
 #[test]
 fn an_index_names_files_of_its_own_folder_only() {
     let names = [
@@ -206,8 +215,8 @@ fn an_index_names_files_of_its_own_folder_only() {
         "a\\b.safetensors",
         "model.bin",
         "model\u{0}.safetensors",
-        "~model.safetensors",
-        "modèle.safetensors",
+        "C:model.safetensors",
+        ".model.safetensors",
     ];
     for name in names.map(|name| json!(name)).into_iter().chain([json!(null), json!(7)]) {
         let message = open(&sharded(json!({"a": name})), json!({})).err().expect("an error");
