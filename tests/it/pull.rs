@@ -141,5 +141,5 @@ fn a_cache_that_is_not_ones_own_is_named() {
     let last = aside.lines().last().unwrap();
     let culprit = format!("ERROR: {}/", cache.display());
     assert!(last.starts_with(&culprit) && last.contains("may not be read or written (Permission denied"), "{aside}");
-    assert!(last.contains("name another folder in HF_HOME"), "{aside}");
+    assert!(last.contains("name another folder in HF_HUB_CACHE"), "{aside}");
 }

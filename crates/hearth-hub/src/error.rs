@@ -130,7 +130,7 @@ pub enum HubError {
     },
     /// Another user's files, or a disk that is read-only.
     #[error(
-        "{} may not be read or written ({source}): make it yours, or name another folder in HF_HOME", path.display()
+        "{} may not be read or written ({source}): make it yours, or name another folder in HF_HUB_CACHE", path.display()
     )]
     NoAccess {
         /// The file or folder.
