@@ -113,14 +113,16 @@ impl Job {
 
     /// Waits until a request may be made again.
     async fn wait(&self, trouble: Trouble, backoff: &mut Backoff) -> Result<(), HubError> {
-        let (why, asked) = match trouble {
-            Trouble::Lasting(error) => return Err(error),
-            Trouble::Passing { why, wait } => (why, wait),
-        };
         let endpoint = self.hub.endpoint();
-        let Some(wait) = backoff.failed(asked) else {
-            return Err(HubError::Unreachable { endpoint: endpoint.into(), why });
+        let (why, asked, last) = match trouble {
+            // The Hub was trusted when it listed the file: a connection that is not may be the only one.
+            Trouble::Lasting(HubError::Tls { address, why }) => (why.clone(), None, HubError::Tls { address, why }),
+            Trouble::Lasting(error) => return Err(error),
+            Trouble::Passing { why, wait } => {
+                (why.clone(), wait, HubError::Unreachable { endpoint: endpoint.into(), why })
+            }
         };
+        let Some(wait) = backoff.failed(asked) else { return Err(last) };
         let seconds = wait.as_secs().max(1);
         tracing::info!(repo = %self.manifest.repo, seconds, "download waits: {why}");
         self.meters.note(Some(format!("{endpoint} does not answer as it should ({why}): trying again in {seconds} s")));

@@ -6,7 +6,7 @@ use hearth_hub::download::{Download, DownloadOptions, State};
 use hearth_hub::files::Revision;
 use hearth_hub::registry::{Hub, HubOptions, Proxies};
 use hearth_test_hub::{Fault, File, Kind, Repo, TestHub};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::{HASTY, MODEL, PATIENCE, WEIGHTS, World, leftovers, model, model_of, noise, repo};
 
@@ -255,21 +255,37 @@ async fn a_size_that_is_not_the_files_is_never_believed() {
     }
 }
 
-/// What an address that begins with https:// meets where a server speaks plain HTTP.
-#[tokio::test]
-async fn a_server_without_tls_is_named_at_once() {
+/// A server that speaks plain HTTP where its address begins with https://, to so many clients.
+async fn without_tls(clients: usize) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
-    let asked = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
-        // It stays open, so that the answer is read before the end.
-        stream.read_to_end(&mut Vec::new()).await
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        for _ in 0..clients {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            // It stays open, so that the answer is read before the end.
+            open.push(stream);
+        }
+        std::future::pending::<()>().await;
     });
+    address
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_named_at_once() {
+    // A second request would wait for an answer that nobody gives.
+    let address = without_tls(1).await;
     let home = tempfile::tempdir().unwrap();
     let hub = Hub::new(HubOptions { patience: PATIENCE, ..HubOptions::new(&address, home.path()) }).unwrap();
     let error = hub.manifest(&repo(), &Revision::main()).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("{address} cannot be trusted (")) && error.contains("HF_ENDPOINT"), "{error}");
-    // A second request would wait for an answer that nobody gives.
-    drop(asked);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_trusted_ends_a_download_only_when_the_next_ones_are_not_either() {
+    let elsewhere = |address: String| Kind::Status(302, vec![("location", address)]);
+    survives(vec![Fault::once("/cdn/", elsewhere(without_tls(1).await))], WHOLE).await;
+    let never = Fault::always("/cdn/", elsewhere(without_tls(usize::MAX).await));
+    fails(never, &["cannot be trusted (", "HF_ENDPOINT"]).await;
 }
