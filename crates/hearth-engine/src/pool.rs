@@ -13,7 +13,7 @@ use hearth_core::task::{Generate, SessionKey};
 use hearth_core::{Error, ErrorKind, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::scheduler::failed;
 use crate::spec::Placement;
@@ -31,6 +31,8 @@ const SILENCE: Duration = Duration::from_secs(300);
 
 /// How long a worker may take to save its caches, ten seconds at most, and unload its model.
 const STOP: Duration = Duration::from_secs(15);
+/// How long one that was killed may take to be gone, with the memory that it holds.
+const GONE: Duration = Duration::from_secs(5);
 /// A load cannot be interrupted, and there is nothing yet that would be lost by force.
 const STOP_LOADING: Duration = Duration::from_millis(200);
 
@@ -91,7 +93,7 @@ impl Pool {
             fills: HashMap::new(),
             forgotten: HashSet::new(),
             indexed: false,
-            silent_since: None,
+            patience: SILENCE,
             loads: Vec::new(),
             deaths: VecDeque::new(),
             closed: false,
@@ -187,8 +189,8 @@ pub(crate) struct Keeper {
     forgotten: HashSet<SessionKey>,
     /// Whether the worker knows its files.
     indexed: bool,
-    /// Since when the worker has reported nothing, while it has something to do.
-    silent_since: Option<Instant>,
+    /// How long the worker may still report nothing, while it has something to do.
+    patience: Duration,
     /// Who waits for the load.
     loads: Vec<oneshot::Sender<Result<Arc<ModelFacts>>>>,
     /// When workers died, oldest first.
@@ -199,21 +201,28 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) async fn run(mut self) {
         loop {
-            self.silent_since = self.is_at_work().then(|| self.silent_since.unwrap_or_else(Instant::now));
-            let hangs_at = self.silent_since.map(|since| since + SILENCE);
+            let at_work_since = self.is_at_work().then(Instant::now);
+            let hangs_at = at_work_since.map(|since| since + self.patience);
             tokio::select! {
                 message = self.inbox.recv() => match message {
-                    Some(message) => self.handle(message).await,
+                    Some(message) => {
+                        // Those who gave up have waited in vain, too.
+                        let waited = at_work_since.map_or(Duration::ZERO, |since| since.elapsed());
+                        self.patience = self.patience.saturating_sub(waited);
+                        self.handle(message).await;
+                    }
                     None => return self.unload(&shutting_down()).await,
                 },
                 report = next(&mut self.worker) => match report {
                     Ok(report) => {
-                        self.silent_since = None;
+                        self.patience = SILENCE;
                         self.handle_report(report).await;
                     }
-                    Err(how) => self.worker_died(&how),
+                    Err(how) => self.worker_died(&how).await,
                 },
-                () = until(hangs_at) => self.worker_died(&format!("it has reported nothing for {} s", SILENCE.as_secs())),
+                () = until(hangs_at) => {
+                    self.worker_died(&format!("it has reported nothing for {} s", SILENCE.as_secs())).await;
+                }
             }
         }
     }
@@ -414,11 +423,14 @@ impl Keeper {
         }
     }
 
-    fn worker_died(&mut self, how: &str) {
+    async fn worker_died(&mut self, how: &str) {
         tracing::error!(model = self.name, "the worker died: {how}");
+        if let Some(worker) = self.worker.take() {
+            // One that hangs holds its weights until it is gone. One that not even force ends is left behind.
+            let _ = timeout(GONE, worker.stop(Duration::ZERO)).await;
+        }
         self.stats.deaths.fetch_add(1, Relaxed);
         self.deaths.push_back(Instant::now());
-        self.worker = None;
         self.show(WorkerState::Stopped, None);
         let message = format!("The worker of {} died: {how}. The log may say more.", self.name);
         self.fail_all(&Error::new(ErrorKind::WorkerDied, message));
@@ -450,7 +462,7 @@ impl Keeper {
 
     /// There is another worker now, or none.
     fn show(&mut self, state: WorkerState, pid: Option<u32>) {
-        self.indexed = false;
+        (self.indexed, self.patience) = (false, SILENCE);
         self.stats.change(|old| {
             let (facts, failures) = (old.facts.take(), old.failures);
             *old = WorkerInfo { state, pid, facts, failures, ..WorkerInfo::default() };

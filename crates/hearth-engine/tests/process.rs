@@ -64,11 +64,12 @@ fn load(request: &mut LoadRequest, progress: Progress<'_>) -> Result<Box<dyn Run
     match act.split_once(' ') {
         _ if !first => Ok(Box::new(runner)),
         Some(("block", step)) => {
-            let step: usize = step.parse().unwrap();
+            let (step, dir): (usize, _) = (step.parse().unwrap(), request.dir.clone());
             Ok(Box::new(runner.before_step(move |at, _| {
                 if at < step {
                     return Ok(());
                 }
+                fs::write(dir.join("blocked"), "").unwrap();
                 loop {
                     std::thread::park();
                 }
@@ -163,19 +164,36 @@ async fn killed_while_idle() {
 }
 
 async fn a_worker_that_hangs_is_killed() {
-    let (engine, _dir) = engine("block 0");
+    let (engine, dir) = engine("block 0");
     engine.load("", None).await.unwrap();
     let (hung, mut changes) = (pid(&engine), engine.changes());
-    // A clock that stands still runs on by itself where only a worker is waited for.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(500)).await;
+    tokio::time::resume();
+    let first = engine.chat(ask("?")).await.unwrap();
+    while !dir.path().join("blocked").exists() {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    // What it had reported by then is read with this.
+    drop(engine.chat(ask("?")).await.unwrap());
+    // A clock that stands still runs on by itself where only a worker is waited for.
+    tokio::time::pause();
     let asked = tokio::time::Instant::now();
+    for _ in 0..4 {
+        let given_up = engine.chat(ask("?")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        drop(given_up);
+    }
     let stream = engine.chat(ask("?")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(58)).await;
+    assert_eq!(status(&engine).deaths, 0, "it may be idle for as long as it likes");
+    tokio::time::resume();
     while status(&engine).deaths == 0 {
         changes.changed().await.unwrap();
     }
-    assert!(asked.elapsed().as_secs() >= 300, "it may be idle for as long as it likes: {:?}", asked.elapsed());
-    tokio::time::resume();
+    assert!(asked.elapsed().as_secs() < 320, "those who gave up waited for it, too: {:?}", asked.elapsed());
+    assert!(test_kill_process(hung).is_err(), "it is gone before another comes");
     assert_eq!(read(stream).await.0.text, "still here");
     assert_ne!(pid(&engine), hung);
 }
