@@ -115,9 +115,6 @@ impl Model {
 
     /// How long it stays loaded where no request says.
     pub(crate) fn keep_alive(&self) -> KeepAlive {
-        if self.is_retired() {
-            return KeepAlive::For(Duration::ZERO);
-        }
         self.spec().settings.keep_alive.unwrap_or(self.options.keep_alive)
     }
 

@@ -102,7 +102,7 @@ impl Models {
                 return Err(too_large(weights + answers, weights, state.residents.budget.unwrap_or(u64::MAX)));
             }
         }
-        state.residents.enter(key, keep_alive.filter(|_| !model.is_retired()));
+        state.residents.enter(key, keep_alive);
         Ok(Some(Use { models: self.clone(), model: model.clone() }))
     }
 
@@ -230,6 +230,10 @@ impl State {
             resident.pinned = resident.model.is_pinned();
             resident.failed = worker.failures > resident.failures && worker.state != WorkerState::Ready;
             resident.set_keep_alive(resident.model.keep_alive());
+            if resident.model.is_retired() {
+                // Whatever was asked before: nobody can ask for it any more.
+                resident.keep_alive = KeepAlive::For(Duration::ZERO);
+            }
             if let Some(facts) = worker.facts {
                 resident.needs = Needs::of(&facts);
                 machine = Some(facts.cache.memory_limit);

@@ -360,6 +360,20 @@ async fn a_model_that_is_offered_no_more_ends_what_it_is_doing() {
 }
 
 #[tokio::test]
+async fn a_model_that_is_offered_no_more_does_not_stay_for_ever() {
+    let keep_alive = KeepAlive::For(Duration::ZERO);
+    let setup = Setup::new(&[("a", 1)], EngineOptions { keep_alive, ..EngineOptions::default() });
+    let gate = setup.gate("a");
+    (0..100).for_each(|_| gate.send(()).unwrap());
+    say(&setup.engine, ChatRequest { keep_alive: Some(KeepAlive::Forever), ..ask("a") }).await;
+    setup.engine.offer(Vec::new());
+    // Its worker holds the other end.
+    while gate.send(()).is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_leaves_while_it_waits_leaves_nothing_behind() {
     let setup = Setup::within(&[("a", 8_000), ("b", 8_000)]);
     let gate = setup.gate("a");
