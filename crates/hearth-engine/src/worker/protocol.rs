@@ -92,7 +92,7 @@ pub(crate) enum Report {
         kept: u64,
         running: u64,
     },
-    /// It knows its files: what it was told to forget has gone from them.
+    /// It knows its files, and has had removed of them what it was told to forget.
     Indexed,
 }
 
