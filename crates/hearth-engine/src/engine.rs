@@ -31,7 +31,7 @@ struct Shared {
     options: EngineOptions,
     /// The default one first.
     offered: Mutex<Vec<Arc<Model>>>,
-    /// Of all names that were ever offered.
+    /// Of all names that are offered, and of others whose sessions are in use or in no file yet.
     archives: Mutex<HashMap<String, Arc<Archive>>>,
     models: Arc<Models>,
 }
@@ -66,6 +66,9 @@ impl Engine {
         };
         *offered = models.into_iter().map(find).collect();
         old.iter().for_each(|model| model.retire());
+        drop(old);
+        let is_unused = |archive: &Arc<Archive>| Arc::strong_count(archive) == 1 && archive.is_stored();
+        archives.retain(|_, archive| !is_unused(archive));
         pool.pulse.beat();
     }
 
@@ -181,6 +184,8 @@ impl Engine {
         models.retain(|model| model.is_retired());
         models.extend(self.offered());
         join_all(models.iter().map(|model| model.shutdown())).await;
+        let archives = self.shared.archives.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        join_all(archives.iter().map(|(model, archive)| archive.flush(model))).await;
     }
 
     fn offered(&self) -> Vec<Arc<Model>> {
@@ -215,5 +220,29 @@ impl Engine {
             }
         }
         Ok(newest.map(|(_, model)| model))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sessions::SessionOptions;
+
+    #[tokio::test]
+    async fn sessions_of_names_that_are_gone_are_let_go_of_once_they_are_in_files() {
+        let dir = tempfile::tempdir().unwrap();
+        for (dir, expected) in [(Some(dir.path().to_owned()), 1), (None, 3)] {
+            let sessions = SessionOptions { dir, ..SessionOptions::default() };
+            let options = EngineOptions { sessions, ..EngineOptions::default() };
+            let placement = Placement::Process { executable: "/none".into(), args: Vec::new() };
+            let engine = Engine::new(Vec::new(), placement, options);
+            for id in ["a", "b", "unused", "c"] {
+                engine.offer(vec![ModelSpec { id: id.into(), ..ModelSpec::default() }]);
+                if id != "unused" {
+                    engine.named(id).unwrap().sessions();
+                }
+            }
+            assert_eq!(engine.shared.archives.lock().unwrap().len(), expected);
+        }
     }
 }

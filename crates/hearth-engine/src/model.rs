@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use hearth_core::chat::{ChatRequest, ToolChoice};
 use hearth_core::model::{KeepAlive, ModelCard, ModelFacts};
@@ -25,9 +25,6 @@ use crate::stream::{ChatStream, SessionTurn};
 use crate::text::Text;
 use crate::worker::LoadRequest;
 use crate::{admission, sessions};
-
-/// How long the end waits for sessions to be written.
-const FLUSH: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(crate) struct Model {
@@ -257,11 +254,6 @@ impl Model {
     pub(crate) async fn shutdown(&self) {
         self.places.close();
         self.pool().shutdown().await;
-        if let Some(sessions) = self.archive.get()
-            && !sessions.flush(FLUSH).await
-        {
-            tracing::warn!("some sessions with {} were not saved in time", self.id());
-        }
     }
 
     /// Notes that an answer has ended.

@@ -161,6 +161,11 @@ impl Pool {
 }
 
 impl WeakPool {
+    /// Whether a worker can be there, or come.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// Has the worker, or the next one, forget what a session left behind; false where no other can come.
     pub(crate) fn forget(&self, session: SessionKey) -> bool {
         self.0.upgrade().is_some_and(|messages| messages.send(Message::Forget(session)).is_ok())

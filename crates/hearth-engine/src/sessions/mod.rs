@@ -233,6 +233,11 @@ impl Sessions {
         spawn_blocking(move || inner.files.as_ref().is_none_or(|files| files.flush(limit))).await.unwrap_or(false)
     }
 
+    /// Whether all of them are in files.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.inner.files.as_ref().is_some_and(|files| files.flush(Duration::ZERO))
+    }
+
     fn put(&self, store: &mut Store, session: Session, now: Now) {
         let id = session.id.clone();
         store.put(session, now);
