@@ -3,6 +3,7 @@
 //! A row outlives its files, so that a model on a disk that comes and goes keeps its name and settings.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sqlx::{FromRow, Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{Error, Result, Store, aliases::set_aliases};
@@ -65,8 +66,8 @@ pub struct ModelChange {
     pub aliases: Option<Vec<String>>,
     /// Whether it stays loaded.
     pub pinned: Option<bool>,
-    /// How it is to be run.
-    pub settings: Option<ModelSettings>,
+    /// Of how it is to be run what changes, by the names of [`ModelSettings`]' fields; `null` is what was not set.
+    pub settings: Option<Map<String, Value>>,
 }
 
 impl Store {
@@ -103,7 +104,8 @@ impl Store {
             sqlx::query("DELETE FROM aliases WHERE name = ?").bind(name).execute(&mut *transaction).await?;
         }
         let update = "UPDATE models SET user_named = user_named OR ?2 IS NOT NULL, display_name = coalesce(?1, display_name), \
-                      api_name = coalesce(?2, api_name), pinned = coalesce(?3, pinned), settings = coalesce(?4, settings) \
+                      api_name = coalesce(?2, api_name), pinned = coalesce(?3, pinned), \
+                      settings = json_patch(settings, coalesce(?4, '{}')) \
                       WHERE id = ?5";
         let update = sqlx::query(update).bind(display_name).bind(api_name).bind(change.pinned).bind(json).bind(id);
         if update.execute(&mut *transaction).await?.rows_affected() == 0 {
@@ -182,6 +184,8 @@ impl FromRow<'_, SqliteRow> for Model {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::testing;
 
@@ -238,8 +242,15 @@ mod tests {
             keep_alive: Some(-1),
             ..Default::default()
         };
-        let set_up = ModelChange { settings: Some(settings.clone()), ..ModelChange::default() };
-        store.change_model(model.id, &set_up).await.unwrap();
+        // What another change does not name stays, whichever of them comes first.
+        for changes in [
+            json!({"top_p": 0.5, "context_length": 4096}),
+            json!({"temperature": 0.3, "keep_alive": -1}),
+            json!({"top_p": null, "context_length": 8192}),
+        ] {
+            let set_up = ModelChange { settings: changes.as_object().cloned(), ..ModelChange::default() };
+            store.change_model(model.id, &set_up).await.unwrap();
+        }
         store.change_model(model.id, &ModelChange { pinned: Some(true), ..ModelChange::default() }).await.unwrap();
         store.count_use(model.id).await.unwrap();
         store.count_use(model.id).await.unwrap();
@@ -256,7 +267,7 @@ mod tests {
             names: Some(("Uno".to_owned(), "uno".to_owned())),
             aliases: Some(vec!["eins".to_owned(), alias.to_owned()]),
             pinned: Some(true),
-            settings: Some(ModelSettings { top_k: Some(3), ..ModelSettings::default() }),
+            settings: json!({"top_k": 3}).as_object().cloned(),
         };
         assert!(matches!(store.change_model(one.id, &change("two")).await, Err(Error::NameTaken { .. })));
         assert_eq!(store.models().await.unwrap()[0], one);

@@ -37,8 +37,9 @@ impl Library {
             names: name.map(|name| (name.to_owned(), names::api_name(name))),
             aliases: aliases.as_ref().map(checked).transpose()?,
             pinned: *pinned,
-            settings: settings.as_ref().map(|changes| settings::changed(&model.settings, changes)).transpose()?,
+            settings: settings.clone(),
         };
+        settings.as_ref().map_or(Ok(()), settings::check_model)?;
         self.inner.store.change_model(model.row, &change).await?;
         self.tell(Event::Models);
         let models = self.models().await?;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use hearth_hub::registry::{Hub, HubOptions};
-use hearth_store::{ModelSettings, Store};
+use hearth_store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -116,16 +116,9 @@ fn hub_at(options: &HubOptions, address: Option<&str>) -> Result<Hub> {
     Ok(Hub::new(HubOptions { endpoint, ..options.clone() })?)
 }
 
-/// `settings` with those that `changes` names changed.
-pub(super) fn changed(settings: &ModelSettings, changes: &Map<String, Value>) -> Result<ModelSettings> {
-    check(changes, &MODEL_SETTINGS, "settings.")?;
-    let mut value = serde_json::to_value(settings).unwrap_or_default();
-    changes.iter().for_each(|(key, change)| value[key] = change.clone());
-    serde_json::from_value(value).map_err(|error| LibraryError::Setting {
-        key: "settings".to_owned(),
-        expected: "a model's settings".to_owned(),
-        given: error.to_string(),
-    })
+/// That a model can be set up so.
+pub(super) fn check_model(changes: &Map<String, Value>) -> Result<()> {
+    check(changes, &MODEL_SETTINGS, "settings.")
 }
 
 fn check(changes: &Map<String, Value>, lines: &[Line], prefix: &str) -> Result<()> {
@@ -157,17 +150,6 @@ mod tests {
 
     use super::*;
 
-    fn change(changes: Value) -> Result<ModelSettings> {
-        let settings = ModelSettings { top_k: Some(7), temperature: Some(0.5), ..ModelSettings::default() };
-        changed(&settings, changes.as_object().unwrap())
-    }
-
-    #[test]
-    fn what_is_named_changes_and_null_takes_back() {
-        let expected = ModelSettings { top_k: Some(7), keep_alive: Some(-1), ..ModelSettings::default() };
-        assert_eq!(change(json!({"keep_alive": -1, "temperature": null})).unwrap(), expected);
-    }
-
     #[test]
     fn what_cannot_be_is_named() {
         for (changes, message) in [
@@ -183,7 +165,7 @@ mod tests {
             (json!({"chat_template": "/no/such/file"}), "settings.chat_template must be the whole path of a file"),
             (json!({"keep_alive": "10m"}), "settings.keep_alive must be a whole number of seconds"),
         ] {
-            let said = change(changes).unwrap_err().to_string();
+            let said = check_model(changes.as_object().unwrap()).unwrap_err().to_string();
             assert!(said.starts_with(message), "{said}");
         }
     }
