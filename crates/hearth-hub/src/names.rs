@@ -100,6 +100,11 @@ enum Kind {
 }
 
 impl Unresolved {
+    /// Whether there is no such model, rather than several.
+    pub fn is_unknown(&self) -> bool {
+        self.kind != Kind::Ambiguous
+    }
+
     fn ambiguous(name: &str, positions: &[usize], models: &[Names<'_>]) -> Self {
         let listed = positions.iter().map(|&position| models[position].api_name.to_owned()).collect();
         Self { name: name.to_owned(), listed, kind: Kind::Ambiguous }

@@ -20,7 +20,7 @@ impl From<LibraryError> for ApiError {
 fn kind(error: &LibraryError) -> (StatusCode, &'static str) {
     use hearth_store::Error as Store;
     match error {
-        LibraryError::Unknown(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+        LibraryError::Unknown(_) | LibraryError::Unseen { .. } => (StatusCode::NOT_FOUND, "model_not_found"),
         LibraryError::BadName(_) => (StatusCode::BAD_REQUEST, "invalid_name"),
         LibraryError::Store(Store::NameTaken { .. }) => (StatusCode::CONFLICT, "name_taken"),
         LibraryError::Store(Store::Gone(_)) => (StatusCode::NOT_FOUND, "not_found"),

@@ -15,6 +15,14 @@ pub enum LibraryError {
     /// No model, or more than one, has this name.
     #[error(transparent)]
     Unknown(#[from] Unresolved),
+    /// No model that is known has this name, and some folders cannot be looked into.
+    #[error("{unknown}; or it is in {silent}, which does not answer: see whether its disk is still there")]
+    Unseen {
+        /// What is known.
+        unknown: Unresolved,
+        /// The folders.
+        silent: String,
+    },
     /// A name that no model can have.
     #[error(transparent)]
     BadName(#[from] BadName),

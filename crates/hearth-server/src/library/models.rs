@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use hearth_hub::{
     fit::Fit,
-    names::{self, Names},
+    names::{self, Names, Unresolved},
     scan::State,
 };
 use hearth_store::{Alias, ModelSettings};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Library, Result, lock, scanning::Found};
+use super::{Library, LibraryError, Result, lock, scanning::Found};
 
 /// An installed model. As JSON it is what the management API shows of it, less what the engine knows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,8 +88,19 @@ impl Library {
         let mut models = self.models().await?;
         let names =
             models.iter().map(|model| Names { api_name: &model.id, source: &model.source, aliases: &model.aliases });
-        let position = names::resolve(name, &names.collect::<Vec<_>>())?;
-        Ok(models.swap_remove(position))
+        match names::resolve(name, &names.collect::<Vec<_>>()) {
+            Ok(position) => Ok(models.swap_remove(position)),
+            Err(unresolved) => Err(self.unresolved(unresolved).await?),
+        }
+    }
+
+    /// A model that is not known may lie in a folder that does not answer.
+    async fn unresolved(&self, unknown: Unresolved) -> Result<LibraryError> {
+        let silent: Vec<String> = self.silent_folders().await?.into_iter().map(|folder| folder.path).collect();
+        Ok(match silent.is_empty() || !unknown.is_unknown() {
+            true => unknown.into(),
+            false => LibraryError::Unseen { unknown, silent: silent.join(" or ") },
+        })
     }
 
     /// Notes that a model was used so often since it was last noted.

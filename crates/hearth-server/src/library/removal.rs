@@ -38,7 +38,7 @@ impl Library {
         let dir = removal.model.dir.clone();
         let (installed, roots) = (Installed { dir: dir.clone(), ..Installed::default() }, self.open_roots().await?);
         let plan = timeout(PATIENCE, on_thread(move || remove::plan(&installed, &roots))).await;
-        let plan = plan.map_err(|_| LibraryError::Silent(silence(&dir)))?;
+        let plan = plan.map_err(|_| LibraryError::Silent(silence(&dir, true)))?;
         removal.plan = Some(plan.unwrap_or_else(|| Err(fault(&dir)))?);
         Ok(removal)
     }

@@ -43,7 +43,21 @@ enum Look {
     Over,
     UnderWay,
     /// It was waited for in vain; there is no other before it is back.
-    Stuck,
+    Stuck {
+        /// Whether there was to be another since.
+        missed: bool,
+    },
+}
+
+impl Below {
+    fn is_stuck(&self) -> bool {
+        matches!(self.look, Look::Stuck { .. })
+    }
+
+    /// What it means that this root does not answer; `None` where it does.
+    fn silence(&self, root: &Root) -> Option<String> {
+        self.is_stuck().then(|| silence(&root.path, !self.found.is_empty()))
+    }
 }
 
 /// A folder that does not answer.
@@ -71,10 +85,16 @@ impl Library {
     /// Waits so long for each folder.
     pub(super) async fn scan_within(&self, patience: Duration) -> Result<()> {
         let _one_at_a_time = self.inner.scanning.lock().await;
-        let (options, roots, machine) = (self.inner.options.clone(), self.roots().await?, self.machine().await);
+        let (roots, machine) = (self.roots().await?, self.machine().await);
         join_all(roots.iter().map(|root| self.look(root, &machine, patience))).await;
+        self.list(&roots, machine).await
+    }
+
+    /// Makes what was last seen the list of models. The caller holds the lock on scanning.
+    async fn list(&self, roots: &[Root], machine: Machine) -> Result<()> {
+        let options = self.inner.options.clone();
         let Some(builtin) = on_thread(move || builtin(&options, &machine)).await else { return Ok(()) };
-        let looked = [builtin].into_iter().chain(self.merged(&roots));
+        let looked = [builtin].into_iter().chain(self.merged(roots));
         let rows = self.inner.store.models().await?;
         let mut found = Vec::new();
         for model in looked {
@@ -84,18 +104,23 @@ impl Library {
             };
             found.push(Found { row, ..model });
         }
-        let before = std::mem::replace(&mut *lock(&self.inner.found), found.clone());
-        if before != found {
+        let mut listed = lock(&self.inner.found);
+        if *listed != found {
+            *listed = found;
             self.tell(Event::Models);
         }
         Ok(())
     }
 
     /// Looks below a root, unless somebody still does.
-    async fn look(&self, root: &Root, machine: &Machine, patience: Duration) {
+    pub(super) async fn look(&self, root: &Root, machine: &Machine, patience: Duration) {
         match &mut lock(&self.inner.seen).entry(root.clone()).or_default().look {
             look @ Look::Over => *look = Look::UnderWay,
-            _ => return,
+            Look::UnderWay => return,
+            Look::Stuck { missed } => {
+                *missed = true;
+                return;
+            }
         }
         let (library, place) = (self.clone(), root.clone());
         let (options, below, machine) = (self.inner.options.clone(), root.clone(), machine.clone());
@@ -108,23 +133,39 @@ impl Library {
         }
     }
 
-    /// Takes over what was found; where nobody waited for it any more, in a new scan.
+    /// Takes note of what was found, and has it listed where nobody waits for it any more.
     fn looked(&self, root: &Root, found: Option<Vec<Found>>) {
         let mut seen = lock(&self.inner.seen);
         let below = seen.entry(root.clone()).or_default();
         below.found = found.unwrap_or_else(|| std::mem::take(&mut below.found));
-        if std::mem::take(&mut below.look) == Look::Stuck {
+        if let Look::Stuck { missed } = std::mem::take(&mut below.look) {
             self.tell(Event::Models);
-            self.inner.folders.notify_one();
+            let (library, root) = (self.clone(), root.clone());
+            tokio::spawn(async move {
+                if let Err(error) = library.catch_up(&root, missed).await {
+                    tracing::warn!("models cannot be listed anew: {error}");
+                }
+            });
         }
+    }
+
+    /// Lists what a root has answered late. Only where another look was `missed` meanwhile it is looked into again, and no
+    /// other is: those that are slow would be looked into for ever.
+    async fn catch_up(&self, root: &Root, missed: bool) -> Result<()> {
+        let _one_at_a_time = self.inner.scanning.lock().await;
+        let (roots, machine) = (self.roots().await?, self.machine().await);
+        if missed {
+            self.look(root, &machine, PATIENCE).await;
+        }
+        self.list(&roots, machine).await
     }
 
     fn give_up(&self, root: &Root) {
         let mut seen = lock(&self.inner.seen);
         // It may have come back just now.
-        if let Some(look @ Look::UnderWay) = seen.get_mut(root).map(|below| &mut below.look) {
-            *look = Look::Stuck;
-            tracing::warn!("{}", silence(&root.path));
+        if let Some(below) = seen.get_mut(root).filter(|below| below.look == Look::UnderWay) {
+            below.look = Look::Stuck { missed: false };
+            tracing::warn!("{}", below.silence(root).unwrap_or_default());
             self.tell(Event::Models);
         }
     }
@@ -147,19 +188,19 @@ impl Library {
     /// When the database fails.
     pub async fn silent_folders(&self) -> Result<Vec<SilentFolder>> {
         let roots = self.roots().await?;
-        let silent = roots.iter().filter(|root| self.is_stuck(root)).map(|root| root.path.as_path());
-        let folder = |path: &Path| SilentFolder { path: path.display().to_string(), reason: silence(path) };
-        Ok(silent.map(folder).collect())
-    }
-
-    fn is_stuck(&self, root: &Root) -> bool {
-        lock(&self.inner.seen).get(root).is_some_and(|below| below.look == Look::Stuck)
+        let seen = lock(&self.inner.seen);
+        let silent = |root: &Root| {
+            let reason = seen.get(root)?.silence(root)?;
+            Some(SilentFolder { path: root.path.display().to_string(), reason })
+        };
+        Ok(roots.iter().filter_map(silent).collect())
     }
 
     /// The roots that can be looked into.
     pub(super) async fn open_roots(&self) -> Result<Vec<Root>> {
         let mut roots = self.roots().await?;
-        roots.retain(|root| !self.is_stuck(root));
+        let seen = lock(&self.inner.seen);
+        roots.retain(|root| !seen.get(root).is_some_and(Below::is_stuck));
         Ok(roots)
     }
 
@@ -203,11 +244,11 @@ impl Library {
 /// How long a folder is waited for. Disks that sleep wake up in this time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn silence(folder: &Path) -> String {
+/// What it means that a folder does not answer; `known`: whether some of its models are.
+pub(super) fn silence(folder: &Path, known: bool) -> String {
     let (folder, seconds) = (folder.display(), PATIENCE.as_secs());
-    format!(
-        "{folder} has not answered for {seconds} s, and its models are shown as they last were: see whether its disk is still there"
-    )
+    let models = if known { "its models are shown as they last were" } else { "none of its models is known" };
+    format!("{folder} has not answered for {seconds} s, and {models}: see whether its disk is still there")
 }
 
 /// The built-in model, which is listed whatever became of its files.

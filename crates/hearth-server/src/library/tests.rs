@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hearth_hub::{
@@ -301,37 +301,94 @@ async fn what_has_come_whole_is_neither_cancelled_nor_paused() {
 }
 
 /// A pipe that nobody writes to holds its reader as a dead disk does.
+struct Dead {
+    root: Root,
+    pipe: PathBuf,
+}
+
+impl Dead {
+    /// A folder with one model, and a library that has seen it. From the next look on it does not answer.
+    async fn new(world: &World) -> (Self, Library) {
+        let root = Root::new(world.home.path().join("dead"), Layout::HubCache);
+        let pipe = root.path.join("models--o--kept/refs/main");
+        write(&root.path.join("models--o--kept/snapshots/0"), 10);
+        fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+        let mut options = world.options();
+        options.roots.push(root.clone());
+        let library = Library::open(options).await.unwrap();
+        library.scan().await.unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        (Self { root, pipe }, library)
+    }
+
+    async fn look(&self, library: &Library) {
+        let machine = library.machine().await;
+        library.look(&self.root, &machine, Duration::ZERO).await;
+    }
+
+    /// Lets go of its reader once the guard is dropped.
+    fn answer(&self) -> fs::File {
+        fs::OpenOptions::new().write(true).open(&self.pipe).unwrap()
+    }
+}
+
+async fn lists(library: &Library, expected: &[&str]) {
+    let mut events = library.events();
+    let wait = async {
+        while ids(&library.models().await.unwrap()) != expected {
+            events.recv().await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(20), wait).await.expect("it is listed in time");
+}
+
 #[tokio::test]
 async fn a_folder_that_does_not_answer_holds_up_nothing_else() {
     let world = World::new(vec![repo(MODEL, SIZE)]).await;
-    let dead = world.home.path().join("dead");
-    let reference = dead.join("models--o--kept/refs/main");
-    write(&dead.join("models--o--kept/snapshots/0"), 10);
-    fs::create_dir_all(reference.parent().unwrap()).unwrap();
-    let mut options = world.options();
-    options.roots.push(Root::new(&dead, Layout::HubCache));
-    let library = Library::open(options).await.unwrap();
-    library.scan().await.unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&reference).status().unwrap().success());
-
-    library.scan_within(Duration::from_secs(2)).await.unwrap();
+    let (dead, library) = Dead::new(&world).await;
+    dead.look(&library).await;
     let silent = library.silent_folders().await.unwrap();
-    assert_eq!((silent.len(), silent[0].path.as_str()), (1, dead.to_str().unwrap()));
+    assert_eq!((silent.len(), silent[0].path.as_str()), (1, dead.root.path.to_str().unwrap()));
+    assert!(silent[0].reason.contains("its models are shown as they last were"), "{}", silent[0].reason);
     assert!(library.model("kept").await.unwrap().is_ready(), "it stays as it was");
-    let (start, id) = (Instant::now(), library.download(MODEL, None).await.unwrap().id);
+    let message = library.model("unseen").await.unwrap_err().to_string();
+    assert!(message.contains(&format!("or it is in {}, which does not answer", silent[0].path)), "{message}");
+
+    let scan = library.scan_within(Duration::from_secs(3600));
+    timeout(Duration::from_secs(20), scan).await.expect("it is not waited for once more").unwrap();
+    let id = library.download(MODEL, None).await.unwrap().id;
     assert_eq!(ends(&library, id).await.state, State::Done);
-    assert!(start.elapsed() < Duration::from_secs(9), "it was waited for once more");
     assert_eq!(ids(&library.models().await.unwrap()), ["ember", "kept", "tiny-4bit"]);
 
-    let mut events = library.events();
-    let pipe = fs::OpenOptions::new().write(true).open(&reference).unwrap();
-    fs::remove_dir_all(dead.join("models--o--kept")).unwrap();
-    drop(pipe);
-    while !library.silent_folders().await.unwrap().is_empty() {
-        events.recv().await.unwrap();
-    }
-    library.scan().await.unwrap();
-    assert_eq!(ids(&library.models().await.unwrap()), ["ember", "tiny-4bit"]);
+    let answer = dead.answer();
+    fs::remove_dir_all(dead.root.path.join("models--o--kept")).unwrap();
+    drop(answer);
+    lists(&library, &["ember", "tiny-4bit"]).await;
+    assert!(library.silent_folders().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_slow_folder_answers_is_listed_without_another_look() {
+    let world = World::new(vec![]).await;
+    let (slow, library) = Dead::new(&world).await;
+    write(&slow.root.path.join("models--o--late/snapshots/0"), 10);
+    slow.look(&library).await;
+    drop(slow.answer());
+    // Another look would wait at the pipe.
+    lists(&library, &["ember", "kept", "late"]).await;
+    assert!(library.silent_folders().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_folder_that_never_answered_has_no_models_to_show() {
+    let world = World::new(vec![]).await;
+    let (dead, seen) = Dead::new(&world).await;
+    let library =
+        Library::open(LibraryOptions { data_dir: world.home.path().join("other"), ..seen.inner.options.clone() });
+    let library = library.await.unwrap();
+    dead.look(&library).await;
+    let reason = library.silent_folders().await.unwrap().remove(0).reason;
+    assert!(reason.contains("none of its models is known"), "{reason}");
 }
 
 #[tokio::test]
