@@ -112,6 +112,7 @@ impl Library {
             }
             None => {}
         }
+        self.refuse_removing(repo)?;
         let row = self.inner.store.queue_download(repo, revision).await?;
         let id = row.id;
         {
@@ -119,11 +120,7 @@ impl Library {
             let entry = entries.entry(id).or_insert_with(|| Entry { download: row.clone().into(), wish: None });
             entry.download = row.into();
         }
-        let wished = self.wish(id, Wish::Run);
-        if let Err(LibraryError::Removing(_)) = wished {
-            self.forget(id).await?;
-        }
-        wished
+        self.wish(id, Wish::Run)
     }
 
     /// Stops a download and keeps what has come; it does not go on by itself.
@@ -165,17 +162,24 @@ impl Library {
         if let Some(Download { repo, id, .. }) = model.repo.as_deref().and_then(|repo| active(&entries, repo)) {
             return Err(LibraryError::Downloading { repo: repo.clone(), id: *id });
         }
-        let mut removing = lock(&self.inner.downloads.removing);
         let name = reserved(model);
-        if removing.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(LibraryError::Removing(name.to_owned()));
-        }
-        removing.push(name.to_owned());
+        // Nobody else reserves it meanwhile: that takes the lock on `entries`.
+        self.refuse_removing(name)?;
+        lock(&self.inner.downloads.removing).push(name.to_owned());
         Ok(())
     }
 
     pub(super) fn release(&self, model: &Model) {
         lock(&self.inner.downloads.removing).retain(|name| name != reserved(model));
+    }
+
+    /// An error where the repository is being removed.
+    fn refuse_removing(&self, repo: &str) -> Result<()> {
+        let removing = lock(&self.inner.downloads.removing);
+        match removing.iter().any(|name| name.eq_ignore_ascii_case(repo)) {
+            true => Err(LibraryError::Removing(repo.to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Forgets the downloads that a model came by.
@@ -205,10 +209,7 @@ impl Library {
         if state.is_final() && (state, wish) != (State::Failed, Wish::Run) {
             return Err(LibraryError::Ended { id, state: stored(state).as_str() });
         }
-        let removing = lock(&self.inner.downloads.removing);
-        if wish == Wish::Run && removing.iter().any(|name| name.eq_ignore_ascii_case(&entry.download.repo)) {
-            return Err(LibraryError::Removing(entry.download.repo.clone()));
-        }
+        self.refuse_removing(&entry.download.repo)?;
         if wish == Wish::Run && (state.is_final() || state == State::Paused) {
             (entry.download.state, entry.download.reason) = (State::Queued, None);
         }
