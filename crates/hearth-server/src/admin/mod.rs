@@ -49,7 +49,8 @@ pub struct Admin {
 pub struct AdminOptions {
     /// The models.
     pub library: Library,
-    /// Models that were named at the start: they come first, and are offered whether the library knows them or not.
+    /// Models that were named at the start: they come first, and are offered whether the library knows them or not, until
+    /// they are removed.
     pub named: Vec<ModelSpec>,
     /// What a client must carry.
     pub token: String,
@@ -90,7 +91,8 @@ impl Admin {
     /// # Errors
     /// When the database fails.
     pub async fn specs(&self) -> Result<Vec<ModelSpec>> {
-        let mut specs = specs::merge(&self.options().named, &self.library().models().await?);
+        let library = self.library();
+        let mut specs = specs::merge(&self.options().named, &library.models().await?, |dir| library.is_gone(dir));
         if let Some(idle) = self.idle() {
             specs.iter_mut().for_each(|spec| _ = spec.settings.keep_alive.get_or_insert(idle));
         }

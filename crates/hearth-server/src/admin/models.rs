@@ -101,7 +101,7 @@ pub(crate) async fn remove(
     if state.engine.status().iter().any(|status| status.card.id == id) {
         state.engine.unload(&id, force).await?;
     }
-    removal.withdraw().await;
+    removal.withdraw();
     admin.offer(&state.engine).await?;
     let freed = removal.carry_out().await;
     admin.offer(&state.engine).await?;

@@ -1,17 +1,22 @@
 //! What the engine is told of the library's models.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use hearth_core::{model::KeepAlive, sampling::SamplingOverrides};
 use hearth_engine::{ModelSettings, ModelSpec};
 
 use crate::library::Model;
 
-/// The models that were named, as the library knows them where it does, then its others that can be used.
-pub(super) fn merge(named: &[ModelSpec], models: &[Model]) -> Vec<ModelSpec> {
+/// The models that were named, as the library knows them where it does, then its others that can be used. A named one that
+/// is gone, as `is_gone` says of its folder, is left out.
+pub(super) fn merge(named: &[ModelSpec], models: &[Model], is_gone: impl Fn(&Path) -> bool) -> Vec<ModelSpec> {
     let mut specs: Vec<ModelSpec> = Vec::new();
     for spec in named {
-        specs.push(models.iter().find(|model| model.dir == spec.dir).map_or_else(|| spec.clone(), spec_of));
+        match models.iter().find(|model| model.dir == spec.dir) {
+            Some(model) => specs.push(spec_of(model)),
+            None if is_gone(&spec.dir) => {}
+            None => specs.push(spec.clone()),
+        }
     }
     for model in models.iter().filter(|model| model.is_ready()) {
         if specs.iter().all(|spec| spec.dir != model.dir) {
@@ -47,5 +52,16 @@ fn spec_of(model: &Model) -> ModelSpec {
             }),
             pinned: model.pinned,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_was_named_is_offered_until_it_is_gone() {
+        let named = ["/here", "/gone"].map(|dir| ModelSpec { dir: dir.into(), ..ModelSpec::default() });
+        assert_eq!(merge(&named, &[], |dir| dir == Path::new("/gone")), named[..1]);
     }
 }

@@ -15,6 +15,7 @@ mod scanning;
 mod settings;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -34,6 +35,7 @@ use downloads::Downloads;
 pub use error::{LibraryError, Result};
 pub use models::Model;
 pub use offer::{CatalogModel, CatalogVariant, RepoFit, SearchHit};
+use removal::Gone;
 pub use removal::Removal;
 pub use scanning::SilentFolder;
 use scanning::{Found, Seen};
@@ -102,8 +104,10 @@ struct Inner {
     hub: Mutex<Hub>,
     found: Mutex<Vec<Found>>,
     seen: Mutex<Seen>,
+    /// Models that were removed or are being removed. Locked after `found`.
+    gone: Mutex<HashMap<PathBuf, Gone>>,
     /// Held by the scan that runs.
-    scanning: Arc<tokio::sync::Mutex<()>>,
+    scanning: tokio::sync::Mutex<()>,
     /// Says that folders were added or taken away.
     folders: Notify,
     downloads: Downloads,
@@ -129,7 +133,8 @@ impl Library {
             hub: Mutex::new(hub),
             found: Mutex::default(),
             seen: Mutex::default(),
-            scanning: Arc::default(),
+            gone: Mutex::default(),
+            scanning: tokio::sync::Mutex::default(),
             folders: Notify::new(),
             downloads,
             events: broadcast::channel(EVENTS).0,

@@ -105,6 +105,7 @@ impl Library {
             found.push(Found { row, ..model });
         }
         let mut listed = lock(&self.inner.found);
+        found.retain(|found| !self.is_leaving(&found.installed.dir));
         if *listed != found {
             *listed = found;
             self.tell(Event::Models);
@@ -194,6 +195,19 @@ impl Library {
             Some(SilentFolder { path: root.path.display().to_string(), reason })
         };
         Ok(roots.iter().filter_map(silent).collect())
+    }
+
+    /// What it means that the root of this model does not answer; `None` where it does.
+    pub(super) fn silence_around(&self, dir: &Path) -> Option<String> {
+        let seen = lock(&self.inner.seen);
+        let mut holders = seen.iter().filter(|(_, below)| below.found.iter().any(|found| found.installed.dir == dir));
+        holders.find_map(|(root, below)| below.silence(root))
+    }
+
+    /// Forgets that a model was seen.
+    pub(super) fn unsee(&self, dir: &Path) {
+        let mut seen = lock(&self.inner.seen);
+        seen.values_mut().for_each(|below| below.found.retain(|found| found.installed.dir != dir));
     }
 
     /// The roots that can be looked into.

@@ -124,7 +124,7 @@ async fn rename(library: &Library, model: &str, name: &str) -> Result<Model> {
 
 async fn remove(library: &Library, model: &str) -> Result<u64> {
     let mut removal = library.removal(model).await?;
-    removal.withdraw().await;
+    removal.withdraw();
     removal.carry_out().await
 }
 
@@ -351,6 +351,8 @@ async fn a_folder_that_does_not_answer_holds_up_nothing_else() {
     assert_eq!((silent.len(), silent[0].path.as_str()), (1, dead.root.path.to_str().unwrap()));
     assert!(silent[0].reason.contains("its models are shown as they last were"), "{}", silent[0].reason);
     assert!(library.model("kept").await.unwrap().is_ready(), "it stays as it was");
+    let message = library.removal("kept").await.map(drop).unwrap_err().to_string();
+    assert_eq!(message, silent[0].reason);
     let message = library.model("unseen").await.unwrap_err().to_string();
     assert!(message.contains(&format!("or it is in {}, which does not answer", silent[0].path)), "{message}");
 
@@ -473,7 +475,7 @@ async fn what_is_being_removed_is_not_downloaded_and_what_cannot_go_stays() {
     for refused in [downloaded, library.removal("tiny-4bit").await.map(drop)] {
         assert!(matches!(refused, Err(LibraryError::Removing(_))), "{refused:?}");
     }
-    removal.withdraw().await;
+    removal.withdraw();
     assert_eq!(ids(&library.models().await.unwrap()), ["ember"]);
     // Python's download of it begins in this very moment.
     let locks = world.home.path().join("hub/.locks").join(format!("models--{}", MODEL.replace('/', "--")));
@@ -485,6 +487,56 @@ async fn what_is_being_removed_is_not_downloaded_and_what_cannot_go_stays() {
     drop(lock);
     let id = library.download(MODEL, None).await.unwrap().id;
     assert_eq!(ends(&library, id).await.state, State::Done);
+}
+
+#[tokio::test]
+async fn a_paused_download_stays_as_it_is_until_its_repository_is_removed() {
+    let world = World::new(vec![repo(MODEL, SIZE)]).await;
+    world.stall();
+    let library = world.open().await;
+    let id = library.download(MODEL, None).await.unwrap().id;
+    until(&library, id, |download| download.bytes >= 400_000).await;
+    library.pause(id).unwrap();
+    until(&library, id, |download| download.state == State::Paused).await;
+    library.scan().await.unwrap();
+    let mut removal = loop {
+        match library.removal("tiny-4bit").await {
+            // Its task is about to end.
+            Err(LibraryError::Downloading { .. }) => tokio::task::yield_now().await,
+            removal => break removal.unwrap(),
+        }
+    };
+    let refused = [library.download(MODEL, None).await, library.resume(id), library.cancel(id).await];
+    for refused in refused {
+        assert!(matches!(refused, Err(LibraryError::Removing(_))), "{refused:?}");
+    }
+    assert_eq!(library.find_download(id).unwrap().state, State::Paused);
+    removal.withdraw();
+    removal.carry_out().await.unwrap();
+    assert!(library.downloads().is_empty());
+    assert_eq!(rename(&library, "ember", "Tiny-4bit").await.unwrap().id, "tiny-4bit", "its name is free");
+}
+
+#[tokio::test]
+async fn a_removal_is_carried_out_though_nobody_waits_and_holds_up_no_scan() {
+    let world = World::new(vec![]).await;
+    let dir = world.own().join("owner/One");
+    write(&dir, 10);
+    let library = world.open().await;
+    let mut removal = library.removal("one").await.unwrap();
+    removal.withdraw();
+    timeout(Duration::from_secs(20), library.scan()).await.expect("it is not waited for").unwrap();
+    assert_eq!(ids(&library.models().await.unwrap()), ["ember"]);
+    assert!(library.is_gone(&dir));
+    let held = library.inner.scanning.lock().await;
+    let mut carried_out = Box::pin(removal.carry_out());
+    assert!(futures_util::poll!(&mut carried_out).is_pending());
+    drop((carried_out, held));
+    while library.is_leaving(&dir) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!dir.exists() && library.is_gone(&dir));
+    assert_eq!(library.inner.store.models().await.unwrap().len(), 1, "its names are free");
 }
 
 #[tokio::test]
