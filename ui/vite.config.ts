@@ -22,6 +22,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { '/v1': proxy, '/admin/v1': proxy } },
+  // The app's icon lies beside this folder.
+  server: { fs: { allow: ['..'] }, proxy: { '/v1': proxy, '/admin/v1': proxy } },
   test: { include: ['src/**/*.test.ts'] },
 });
