@@ -24,6 +24,12 @@ class Chats {
     void this.find(id)?.load();
   }
 
+  /** Goes to a new chat, with a model of somebody's choice. */
+  begin(model: string | null): void {
+    if (model !== null) void this.#fresh.change({ model });
+    router.go('chat');
+  }
+
   forget(id: string): void {
     this.#open.delete(id);
   }

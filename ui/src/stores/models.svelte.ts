@@ -24,6 +24,11 @@ class Models {
     return this.ready.find((model) => model.default);
   }
 
+  /** What was downloaded of a repository, once it can be used. */
+  readyOf(repo: string | null): Model | undefined {
+    return this.ready.find((model) => model.repo !== null && model.repo === repo);
+  }
+
   find(id: string | null): Model | undefined {
     return this.all?.find((model) => model.id === id);
   }
