@@ -18,18 +18,19 @@ const KEY = 'YOUR_API_KEY';
 export const snippet = (language: Language, wanted: Wanted): string => ({ curl, python, node })[language](wanted);
 
 function curl({ base, model, stream, key }: Wanted): string {
-  const body = { model, ...(stream ? { stream } : {}), messages: [{ role: 'user', content: QUESTION }] };
+  const body = [
+    `"model": ${JSON.stringify(model)},`,
+    ...(stream ? ['"stream": true,'] : []),
+    `"messages": [{"role": "user", "content": ${JSON.stringify(QUESTION)}}]`,
+  ];
   const lines = [
     `curl ${stream ? '-N ' : ''}${base}/chat/completions`,
     `-H 'Content-Type: application/json'`,
     ...(key ? [`-H 'Authorization: Bearer ${KEY}'`] : []),
-    `-d '${indented(body).replaceAll("'", `'\\''`)}'`,
+    `-d '{\n    ${body.join('\n    ').replaceAll("'", `'\\''`)}\n  }'`,
   ];
   return lines.join(' \\\n  ');
 }
-
-/** JSON below a line that is indented already. */
-const indented = (body: unknown): string => JSON.stringify(body, null, 2).replaceAll('\n', '\n  ');
 
 function python({ base, model, stream, key }: Wanted): string {
   const call = [
