@@ -12,8 +12,6 @@ export interface ShellState {
     port_taken?: { port: number; holder?: string; free: number };
   };
   login_item: boolean;
-  /** Left out where this build cannot update itself. */
-  updates?: { available?: string };
 }
 
 interface Internals {
@@ -34,7 +32,8 @@ const connect = ({ invoke, transformCallback }: Internals) => ({
   restartServer: () => invoke('restart_server'),
   setLoginItem: (on: boolean) => invoke('set_login_item', { on }),
   pickFolder: () => invoke('pick_folder') as Promise<string | null>,
-  checkForUpdate: () => invoke('check_for_update'),
+  /** The version that could be installed; null: this is the newest. */
+  checkForUpdate: () => invoke('check_for_update') as Promise<string | null>,
   installUpdate: () => invoke('install_update'),
   openLink: (url: string) => invoke('open_link', { url }),
   quit: () => invoke('quit'),

@@ -14,11 +14,11 @@ export const settings = {
   loginItem: { label: 'Open at login', hint: 'Models answer as soon as you are at your Mac.' },
   updates: {
     label: 'Updates',
-    none: 'Hearth looks for them once a day.',
-    available: (version: string) => `Version ${version} is there.`,
+    now: (version: string) => `This is version ${version}.`,
+    newest: (version: string) => `Version ${version} is the newest.`,
+    available: (version: string) => `Version ${version} can be installed.`,
     check: 'Check now',
     install: 'Install and restart',
-    version: (version: string) => `Version ${version}.`,
   },
   port: {
     label: 'Port',
