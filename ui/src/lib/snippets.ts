@@ -12,7 +12,7 @@ export interface Wanted {
   key: boolean;
 }
 
-const QUESTION = 'Why is the sky blue?';
+const QUESTION = 'Hello!';
 const KEY = 'YOUR_API_KEY';
 
 export const snippet = (language: Language, wanted: Wanted): string => ({ curl, python, node })[language](wanted);
