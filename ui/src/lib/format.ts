@@ -50,7 +50,7 @@ export const context = (tokens: number): string =>
 
 const trim = (value: number): string => String(Number(value >= 100 ? value.toFixed(0) : value.toFixed(1)));
 
-export const percent = (share: number): string => `${Math.round(share * 100)} %`;
+export const percent = (share: number): string => `${Math.round(share * 100)}%`;
 
 /** A reason as the server gives it, made a sentence. */
 export function asSentence(reason: string): string {
