@@ -31,7 +31,7 @@ export const strings = {
   session: {
     starting: 'Connecting…',
     signedOutTitle: 'You are signed out',
-    signedOut: 'Open this page with a link of its own: run this in a terminal.',
+    signedOut: 'To open this page, run this in a terminal.',
     command: 'hearth ui',
     signedOutApp: 'Hearth is making a new link for this window.',
     unreachableTitle: 'The server does not answer',

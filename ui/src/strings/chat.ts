@@ -1,4 +1,6 @@
 /** Every text of the page `Chat`. */
+import { machine } from './machine';
+
 export const chat = {
   newChat: 'New chat',
   untitled: 'New chat',
@@ -27,7 +29,7 @@ export const chat = {
   loadFailed: 'This conversation could not be opened.',
 
   greeting: 'What is on your mind?',
-  greetingText: 'It stays on this Mac: the model runs here, and so does everything that you say.',
+  greetingText: `It stays on ${machine}: the model runs here, and what you write is kept here.`,
   noModel: 'No model to talk to',
   noModelText: 'Download one first; a small one is here in a minute.',
   toModels: 'Choose a model',
@@ -49,7 +51,7 @@ export const chat = {
   system: 'System prompt',
   systemHint: 'Says who the model is and how it should answer. Changes count from the next answer on.',
   temperature: 'Temperature',
-  temperatureHint: '0 is always the likeliest word; higher is more varied.',
+  temperatureHint: '0 always takes the likeliest word; higher is more varied.',
   topP: 'Top P',
   topK: 'Top K',
   minP: 'Min P',

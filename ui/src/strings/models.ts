@@ -138,7 +138,7 @@ export const models = {
     loading: 'Loading',
     fields: {
       context_length: { label: 'Longest context', hint: 'Fewer tokens take less memory.', unit: 'tokens' },
-      temperature: { label: 'Temperature', hint: '0 always takes the likeliest word, 2 is wild.', unit: '' },
+      temperature: { label: 'Temperature', hint: '0 always takes the likeliest word; higher is more varied.', unit: '' },
       top_p: { label: 'Top P', hint: 'Above 0, at most 1.', unit: '' },
       top_k: { label: 'Top K', hint: '0 for all.', unit: '' },
       min_p: { label: 'Min P', hint: 'From 0 to 1.', unit: '' },

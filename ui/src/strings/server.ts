@@ -74,10 +74,10 @@ export const server = {
   id: 'Id',
 
   log: 'Log',
-  level: 'Least level',
+  level: 'Level',
   levels: { error: 'Errors', warn: 'Warnings', info: 'Info', debug: 'Debug', trace: 'Everything' },
   follow: 'Follow',
   copyLog: 'Copy the log',
   noLines: 'Nothing logged',
-  noLinesText: 'No line is as grave as that.',
+  noLinesText: 'There is no line of this level.',
 };

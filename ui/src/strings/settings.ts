@@ -8,7 +8,7 @@ export const settings = {
   restartHow: 'Restart it where you started it.',
   fromFlag: (value: string) => `The server was started with ${value}, and that comes first.`,
   default: (value: string) => `${value} (default)`,
-  groups: { app: 'Hearth', server: 'Server', room: 'Memory and disk', models: 'Models' },
+  groups: { app: 'General', server: 'Server', room: 'Memory and disk', models: 'Models' },
   theme: { label: 'Appearance', system: 'System', light: 'Light', dark: 'Dark' },
   guide: { label: 'Welcome guide', hint: 'What Hearth is, a first model, and the line to copy.', do: 'Show' },
   loginItem: { label: 'Open at login', hint: 'Models answer as soon as you are at your Mac.' },
@@ -30,7 +30,7 @@ export const settings = {
     hint: 'Phones and other computers in your network may use the models, with a key.',
     warning: 'Whoever is in this network and has the key can use the models. What is sent is not encrypted: use it only in networks that you trust.',
     needsKey: 'Other devices need a key',
-    needsKeyText: 'Hearth makes one. From then on every program needs it, those on this machine as well.',
+    needsKeyText: `Hearth makes one. From then on every program needs it, those on ${machine} too.`,
     makeKey: 'Make a key and open',
   },
   key: {

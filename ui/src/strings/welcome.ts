@@ -18,7 +18,7 @@ export const welcome = {
   },
   pick: {
     title: 'Pick a first model',
-    text: `These run well on ${machine}. You can have more at any time.`,
+    text: `Chosen to run well on ${machine}. You can have more at any time.`,
     labels: { one: ['A good start'], two: ['Quick', 'Capable'], three: ['Quick', 'Balanced', 'Most capable'] },
     about: (size: string, speed: string | null) => (speed ? `${size} · up to ${speed} tokens/s` : size),
     meanwhile: 'Ember, a tiny model that is part of Hearth, is ready meanwhile: it shows that everything works.',
