@@ -18,6 +18,7 @@ const pairs = [
   ['on-bad', 'bad-solid'],
   ['on-bad', 'bad-press'],
   ['faint', 'field'],
+  ['text', 'chosen'],
 ] as [string, string][];
 
 const channel = (value: number) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);

@@ -74,7 +74,7 @@ export const server = {
   id: 'Id',
 
   log: 'Log',
-  level: 'Level',
+  level: 'Least level',
   levels: { error: 'Errors', warn: 'Warnings', info: 'Info', debug: 'Debug', trace: 'Everything' },
   follow: 'Follow',
   copyLog: 'Copy the log',
