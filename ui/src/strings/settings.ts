@@ -11,7 +11,7 @@ export const settings = {
   groups: { app: 'General', server: 'Server', room: 'Memory and disk', models: 'Models' },
   theme: { label: 'Appearance', system: 'System', light: 'Light', dark: 'Dark' },
   guide: { label: 'Welcome guide', hint: 'What Hearth is, a first model, and the line to copy.', do: 'Show' },
-  loginItem: { label: 'Open at login', hint: 'Models answer as soon as you are at your Mac.' },
+  loginItem: { label: 'Open at login', hint: 'Models answer as soon as you have logged in.' },
   updates: {
     label: 'Updates',
     now: (version: string) => `This is version ${version}.`,
