@@ -1,0 +1,83 @@
+// Models to try things with: Ember under other names, in a folder of the server's own or on a Hub. And the line to that Hub,
+// which a test holds and lets go, so that a download is caught half way at any speed of the machine.
+import { cpSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, join } from "node:path";
+import { hub, root } from "./programs.mjs";
+
+const EMBER = join(root, "models/ember");
+
+/** What of Ember's folder is the model, without how it is made: Hearth removes no folder with anything else in it. */
+const isModel = (path) => path === EMBER || /\.(json|jinja|safetensors)$/.test(path);
+
+/** Puts Ember into a server's home as models of one's own. */
+export function install(home, ...names) {
+  for (const name of names) cpSync(EMBER, join(home, "hearth/models", name), { recursive: true, filter: isModel });
+}
+
+/** A Hub that has Ember under each of these names. */
+export function hubWith(folder, repos, ...args) {
+  for (const repo of repos) {
+    mkdirSync(join(folder, dirname(repo)), { recursive: true });
+    symlinkSync(EMBER, join(folder, repo));
+  }
+  return hub(folder, ...args);
+}
+
+/** The smallest format of each model that Hearth recommends. */
+export const recommended = () =>
+  JSON.parse(readFileSync(join(root, "crates/hearth-hub/catalog.json"), "utf8")).map(({ variants }) => variants[0].repo);
+
+/** A line to `hub`: of the weights it lets through so many bytes as it is told, and holds the rest. */
+export class Line {
+  #left = Infinity;
+  #more = new EventTarget();
+
+  static async to(hub) {
+    const line = new Line();
+    line.hub = hub;
+    line.server = createServer((request, response) => line.#forward(request, response).catch(() => response.destroy()));
+    await new Promise((resolve) => line.server.listen(0, "127.0.0.1", resolve));
+    line.url = `http://127.0.0.1:${line.server.address().port}`;
+    return line;
+  }
+
+  /** Lets so many bytes through from now on. */
+  allow(bytes) {
+    this.#left = bytes;
+    this.#more.dispatchEvent(new Event("more"));
+  }
+
+  end() {
+    this.server.closeAllConnections();
+    return new Promise((resolve) => this.server.close(resolve));
+  }
+
+  async #forward({ method, url, headers }, response) {
+    const { host: _, connection: __, ...kept } = headers;
+    const answer = await fetch(this.hub.url + url, { method, headers: kept, redirect: "manual" });
+    const told = Object.fromEntries(answer.headers);
+    // The weights lie at another host's name, as those of the real Hub do.
+    if (told.location) told.location = this.url + new URL(told.location, this.hub.url).pathname;
+    response.writeHead(answer.status, told);
+    for await (const piece of answer.body ?? []) await this.#pass(piece, url, response);
+    response.end();
+  }
+
+  async #pass(piece, url, response) {
+    for (let rest = piece; rest.length > 0; ) {
+      const now = url.startsWith("/cdn/") ? Math.min(rest.length, this.#left) : rest.length;
+      if (url.startsWith("/cdn/")) this.#left -= now;
+      response.write(rest.subarray(0, now));
+      rest = rest.subarray(now);
+      if (rest.length > 0) await this.#waits(response);
+    }
+  }
+
+  #waits(response) {
+    return new Promise((resolve, reject) => {
+      this.#more.addEventListener("more", resolve, { once: true });
+      response.once("close", () => reject(new Error("whoever downloads went away")));
+    });
+  }
+}
