@@ -19,7 +19,7 @@ class Downloads {
       if (download.state === 'done' && before && before.state !== 'done') {
         toasts.note(strings.models.ready(shortName(download.repo)));
       }
-      this.note(download);
+      this.#byId.set(download.id, download);
     });
     events.on('forgotten', ({ id }) => this.#byId.delete(id));
   }
@@ -34,9 +34,9 @@ class Downloads {
     return repo === null ? undefined : this.open.find((download) => sameRepo(download.repo, repo));
   }
 
-  /** Notes how one is, also where the server's answer comes before its event. */
+  /** Notes one that was asked for, as the server answered. What its events have told since is newer. */
   note(download: Download): void {
-    this.#byId.set(download.id, download);
+    if (!this.#byId.has(download.id)) this.#byId.set(download.id, download);
   }
 }
 
