@@ -30,16 +30,20 @@ export const recommended = () =>
 
 /** A line to `hub`: of the weights it lets through so many bytes as it is told, and holds the rest. */
 export class Line {
+  /** Answers with this status itself, if there is one. */
+  refuses = null;
   #left = Infinity;
   #more = new EventTarget();
 
-  static async to(hub) {
-    const line = new Line();
-    line.hub = hub;
-    line.server = createServer((request, response) => line.#forward(request, response).catch(() => response.destroy()));
-    await new Promise((resolve) => line.server.listen(0, "127.0.0.1", resolve));
-    line.url = `http://127.0.0.1:${line.server.address().port}`;
-    return line;
+  constructor(hub) {
+    this.hub = hub;
+    this.server = createServer((request, response) => this.#forward(request, response).catch(() => response.destroy()));
+  }
+
+  async begin() {
+    await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+    this.url = `http://127.0.0.1:${this.server.address().port}`;
+    return this;
   }
 
   /** Lets so many bytes through from now on. */
@@ -54,6 +58,7 @@ export class Line {
   }
 
   async #forward({ method, url, headers }, response) {
+    if (this.refuses) return void response.writeHead(this.refuses).end();
     const { host: _, connection: __, ...kept } = headers;
     const answer = await fetch(this.hub.url + url, { method, headers: kept, redirect: "manual" });
     const told = Object.fromEntries(answer.headers);
