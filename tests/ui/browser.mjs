@@ -31,10 +31,10 @@ export class Stage {
     });
   }
 
-  /** Starts the server, the second time where the first one was. */
+  /** Starts the server, the second time where the first one was unless `options` say otherwise. */
   async start() {
     const port = this.server ? new URL(this.server.url).port : 0;
-    this.server = await serve(this.home.folder, { ...this.options, port });
+    this.server = await serve(this.home.folder, { port, ...this.options });
     this.token = await signIn(this.server);
   }
 
@@ -63,7 +63,7 @@ export class Stage {
     if (!first) await context.addInitScript(() => localStorage.setItem("hearth.welcomed", "yes"));
     const page = await context.newPage();
     page.setDefaultTimeout(WAIT);
-    return { page, complaints: listen(page, this.url) };
+    return { page, complaints: listen(page, this) };
   }
 
   /** A test in a page that is signed in. `expects`: what its console will and may complain of. */
@@ -90,13 +90,13 @@ async function signIn({ url, link }) {
   return (await response.json()).token;
 }
 
-function listen(page, origin) {
+function listen(page, stage) {
   const complaints = [];
-  page.on("console", (said) => said.type() === "error" && complaints.push(said.text()));
+  page.on("console", (said) => said.type() === "error" && complaints.push(`${said.text()} (${said.location().url})`));
   page.on("pageerror", (error) => complaints.push(`${error.stack}`));
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (url.origin !== origin && url.protocol !== "data:") complaints.push(`asks ${url}`);
+    if (url.origin !== stage.url && url.protocol !== "data:") complaints.push(`asks ${url}`);
   });
   return complaints;
 }

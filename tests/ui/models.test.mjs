@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Stage, choose, copied, gone, row } from "./browser.mjs";
-import { install } from "./shelves.mjs";
+import { install, own } from "./shelves.mjs";
 
-const stage = new Stage((home) => install(home, "tiny", "old", "busy"));
+const stage = new Stage((home) => install(own(home), "tiny", "old", "busy"));
 
 const more = (page, name) => page.getByRole("button", { name: `More for ${name}` });
 const search = (page) => page.getByRole("searchbox", { name: "Search models" });

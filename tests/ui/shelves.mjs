@@ -10,10 +10,13 @@ const EMBER = join(root, "models/ember");
 /** What of Ember's folder is the model, without how it is made: Hearth removes no folder with anything else in it. */
 const isModel = (path) => path === EMBER || /\.(json|jinja|safetensors)$/.test(path);
 
-/** Puts Ember into a server's home as models of one's own. */
-export function install(home, ...names) {
-  for (const name of names) cpSync(EMBER, join(home, "hearth/models", name), { recursive: true, filter: isModel });
+/** Puts Ember into a folder of models under these names. */
+export function install(folder, ...names) {
+  for (const name of names) cpSync(EMBER, join(folder, name), { recursive: true, filter: isModel });
 }
+
+/** Where a server with this home looks for models of one's own. */
+export const own = (home) => join(home, "hearth/models");
 
 /** A Hub that has Ember under each of these names. */
 export function hubWith(folder, repos, ...args) {

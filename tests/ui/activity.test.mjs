@@ -1,0 +1,47 @@
+// The Activity page: how the last hour went, and the conversations that are kept warm.
+import assert from "node:assert/strict";
+import { Stage, becomes, choose, gone, visit } from "./browser.mjs";
+import { begin } from "./chats.mjs";
+
+const stage = new Stage();
+
+const sessions = (page) => page.getByRole("region", { name: "Sessions" });
+const charts = (page) => page.getByRole("region", { name: "Last hour" });
+
+stage.test("nothing was asked yet", {}, async (page) => {
+  await visit(page, "Activity");
+  await page.getByText("Nothing in the last hour").waitFor();
+  await page.getByText("No sessions").waitFor();
+});
+
+stage.test("an answer shows in the charts, and in the same numbers as a table", {}, async (page) => {
+  await begin(page, "What is the capital of Italy?");
+  await visit(page, "Activity");
+  const total = charts(page).getByRole("definition").first();
+  await becomes(() => total.textContent(), "1", "the number of requests");
+  await charts(page).getByRole("img", { name: /^Tokens per second, over the last hour: on average \d/ }).waitFor();
+  await charts(page).getByRole("button", { name: "Show as a table" }).first().click();
+  await charts(page).getByRole("table").getByRole("cell", { name: /\d\/s$/ }).first().waitFor();
+});
+
+stage.test("a session is forked, opened and deleted", {}, async (page) => {
+  await begin(page, "What is the capital of Japan?");
+  const id = page.url().split("/").at(-1);
+  const warm = async () => (await stage.ask("GET", "/v1/sessions")).data.map((session) => session.id);
+  const before = (await warm()).length;
+  await visit(page, "Activity");
+  const menu = sessions(page).getByRole("button", { name: `What can be done with ${id}`, exact: true });
+  await choose(page, menu, "Fork");
+  await page.getByText("The session was forked.").waitFor();
+  await becomes(() => sessions(page).getByRole("rowheader").count(), before + 1, "the number of sessions");
+  await choose(page, menu, "Delete…");
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await gone(menu);
+  await becomes(() => sessions(page).getByRole("rowheader").count(), before, "the number of sessions");
+  assert.ok(!(await warm()).includes(id));
+});
+
+stage.test("the caches on disk say what they take", {}, async (page) => {
+  await visit(page, "Activity");
+  await page.getByRole("region", { name: "Caches on disk" }).getByText(/ of \d/).waitFor();
+});
