@@ -50,7 +50,7 @@ stage.test("a download is paused, goes on, and ends as a model that answers", {}
   await row(page, here.name).getByText(/Loaded/).waitFor();
 });
 
-stage.test("a server that is killed goes on with its download at its next start", { expects: [/ERR_/, /401/] }, async (page) => {
+stage.test("a server that is killed goes on with its download at its next start", { expects: [/ERR_/, /status of 401/] }, async (page) => {
   const name = "Qwen3 0.6B";
   line.allow(HALF);
   await press(page, `Download ${name}`);
@@ -91,7 +91,7 @@ stage.test("what Hearth does not recommend is found on Hugging Face, with how it
   await page.getByRole("button", { name: "Start Sparks" }).waitFor();
 });
 
-stage.test("a model whose terms nobody has accepted says where to do that", { expects: [/403/] }, async (page) => {
+stage.test("a model whose terms nobody has accepted says where to do that", { expects: [/status of 403/] }, async (page) => {
   const search = page.getByRole("searchbox", { name: "Search models" });
   await search.fill("locked");
   await search.press("Enter");
@@ -102,7 +102,7 @@ stage.test("a model whose terms nobody has accepted says where to do that", { ex
   await row(page, "Locked").getByText(/^Failed/).waitFor();
 });
 
-stage.test("a Hub that answers no search is told, and asked again", { expects: [/50\d/] }, async (page) => {
+stage.test("a Hub that answers no search is told, and asked again", { expects: [/status of 50\d/] }, async (page) => {
   line.refuses = 410;
   const search = page.getByRole("searchbox", { name: "Search models" });
   await search.fill("cinders");

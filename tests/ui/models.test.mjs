@@ -39,7 +39,7 @@ stage.test("a word about how a model fits opens the whole reckoning", {}, async 
   await gone(reckoning);
 });
 
-stage.test("a model is renamed, and programs call it by its new name", { expects: [/409/] }, async (page) => {
+stage.test("a model is renamed, and programs call it by its new name", { expects: [/status of 409/] }, async (page) => {
   await choose(page, more(page, "tiny"), "Rename…");
   const name = dialog(page).getByRole("textbox", { name: "Name" });
   await name.fill("Ember");
@@ -56,7 +56,7 @@ stage.test("a model is renamed, and programs call it by its new name", { expects
   assert.equal(await copied(page), "my-own");
 });
 
-stage.test("a model has settings of its own, and wrong ones are told beside the field", { expects: [/400/] }, async (page) => {
+stage.test("a model has settings of its own, and wrong ones are told beside the field", { expects: [/status of 400/] }, async (page) => {
   const open = () => choose(page, more(page, "old"), "Settings…");
   const field = (name) => dialog(page).getByRole("textbox", { name });
   const save = dialog(page).getByRole("button", { name: "Save" });

@@ -48,8 +48,8 @@ async function firstMatch(child, ready, command) {
 }
 
 /** `hearth serve` with Ember: its address and a link to its page. With `port: null` it listens where its settings say. */
-export async function serve(home, { env = {}, args = [], port = 0 } = {}) {
-  const options = ["serve", ...(port === null ? [] : ["--port", String(port)]), "--log-level", "warn", ...args];
+export async function serve(home, { env = {}, args = [], port = 0, log = "warn" } = {}) {
+  const options = ["serve", ...(port === null ? [] : ["--port", String(port)]), "--log-level", log, ...args];
   const ready = /(http:\/\/127\.0\.0\.1:\d+)\/ui\/#key=\S+/;
   const server = await start(program("hearth"), options, { env: environment(home, env), ready });
   return { ...server, link: server.match[0], url: server.match[1] };

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { Stage, becomes, copied, visit } from "./browser.mjs";
 
 const run = promisify(execFile);
-const stage = new Stage();
+const stage = new Stage(() => ({ log: "info" }));
 
 const region = (page, name) => page.getByRole("region", { name, exact: true });
 const rows = (page) => region(page, "Requests").getByRole("button");
@@ -60,8 +60,10 @@ stage.test("a request shows while it is answered, and that its program left", {}
   await becomes(() => rows(page).count(), before.requests.length + 1, "the number of requests");
 });
 
-stage.test("the log shows what the server says", {}, async (page) => {
-  const { lines } = await stage.ask("GET", "logs?lines=500");
-  console.error(lines);
+stage.test("the log shows what the server says, as grave as is wanted", {}, async (page) => {
   await visit(page, "Server");
+  const log = region(page, "Log");
+  await log.getByRole("log").getByText("info").first().waitFor();
+  await log.getByRole("combobox", { name: "Least level" }).selectOption("Errors");
+  await log.getByText("Nothing logged").waitFor();
 });

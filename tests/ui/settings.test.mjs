@@ -60,7 +60,7 @@ stage.test("an amount of memory is typed as people write it", {}, async (page) =
   await becomes(async () => (await stage.ask("GET", "settings")).idle_timeout, -1, "the time after which models go");
 });
 
-stage.test("other devices need a key, which is shown once and then needed", { expects: [/409/] }, async (page) => {
+stage.test("other devices need a key, which is shown once and then needed", { expects: [/status of 409/] }, async (page) => {
   await visit(page, "Settings");
   assert.equal(await statusWith(null), 200);
   await network(page).click();
@@ -89,7 +89,7 @@ stage.test("other devices need a key, which is shown once and then needed", { ex
   assert.equal(await statusWith(null), 200);
 });
 
-stage.test("models in a folder of one's own are found as soon as it is named", { expects: [/400/] }, async (page) => {
+stage.test("models in a folder of one's own are found as soon as it is named", { expects: [/status of 400/] }, async (page) => {
   await visit(page, "Settings");
   const folder = join(stage.home.folder, "elsewhere");
   await field(page, "Path of a folder").fill("not/absolute");

@@ -1,6 +1,6 @@
 // Models to try things with: Ember under other names, in a folder of the server's own or on a Hub. And the line to that Hub,
 // which a test holds and lets go, so that a download is caught half way at any speed of the machine.
-import { cpSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, join } from "node:path";
 import { hub, root } from "./programs.mjs";
@@ -88,4 +88,18 @@ export class Line {
       response.once("close", () => reject(new Error("whoever downloads went away")));
     });
   }
+}
+
+/** Makes an installed model as large as so many bytes, of which the disk holds next to nothing. */
+export function swell(model, bytes) {
+  const file = join(model, "model.safetensors");
+  const content = readFileSync(file);
+  const data = content.subarray(8 + Number(content.readBigUInt64LE()));
+  const tensors = JSON.parse(content.subarray(8, content.length - data.length));
+  tensors["swollen.weight"] = { dtype: "U8", shape: [bytes], data_offsets: [data.length, data.length + bytes] };
+  const header = Buffer.from(JSON.stringify(tensors));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(file, Buffer.concat([length, header, data]));
+  truncateSync(file, 8 + header.length + data.length + bytes);
 }
