@@ -1,6 +1,7 @@
 // Chromium, a server of its own for each file of tests, and pages that are signed in by a link as people do it. A page that
 // complains on its console, breaks its content security policy or asks anybody but its server makes its test fail.
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
 import { serve, temporary, until } from "./programs.mjs";
@@ -8,6 +9,9 @@ import { serve, temporary, until } from "./programs.mjs";
 const PATH = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS =
   "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+
+/** A folder for pictures of pages whose tests fail. */
+const SHOTS = process.env.HEARTH_SHOTS;
 
 /** The longest that anything in a page may take. */
 const WAIT = 20_000;
@@ -73,6 +77,9 @@ export class Stage {
       try {
         await page.goto(await this.link());
         await work(page);
+      } catch (error) {
+        if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+        throw error;
       } finally {
         await page.context().close();
       }
