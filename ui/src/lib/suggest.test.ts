@@ -5,6 +5,9 @@ import { suggest } from './suggest';
 const model = (name: string, gigabytes: number, more: Partial<CatalogModel> = {}, verdict: Verdict = 'fits_well') =>
   ({ name, runs: true, capabilities: ['chat'], variants: [{ bytes: gigabytes * 1e9, fit: { verdict } }], ...more }) as CatalogModel;
 
+const slow = (name: string, gigabytes: number) =>
+  model(name, gigabytes, { variants: [{ bytes: gigabytes * 1e9, fit: { verdict: 'fits_well', tokens_per_second: 3 } }] } as CatalogModel);
+
 const names = (catalog: CatalogModel[]): string[] => suggest(catalog).map(({ name }) => name);
 
 test('three sizes, the smallest first', () => {
@@ -17,10 +20,12 @@ test('nothing that does not run, does not fit well, or is for something special'
     model('later', 5, { runs: false }),
     model('tight', 12, {}, 'tight'),
     model('coder', 6, { capabilities: ['chat', 'code'] }),
-    model('slow', 4, { variants: [{ bytes: 4e9, fit: { verdict: 'fits_well', tokens_per_second: 3 } }] } as CatalogModel),
+    slow('slow', 4),
     model('good', 3),
   ];
   expect(names(catalog)).toEqual(['good']);
 });
+
+test('the smallest where all are slow', () => expect(names([slow('2', 2), slow('1', 1)])).toEqual(['1']));
 
 test('none from none', () => expect(names([])).toEqual([]));
