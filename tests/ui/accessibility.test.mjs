@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { Stage, choose, row, visit } from "./browser.mjs";
+import { choose, row, setUp, visit } from "./browser.mjs";
 import { answers, begin, message } from "./chats.mjs";
 import { install, own } from "./shelves.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const stage = new Stage((home) => install(own(home), "tiny"));
+const stage = setUp((home) => install(own(home), "tiny"));
 
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 

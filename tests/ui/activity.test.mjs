@@ -1,9 +1,9 @@
 // The Activity page: how the last hour went, and the conversations that are kept warm.
 import assert from "node:assert/strict";
-import { Stage, becomes, choose, gone, visit } from "./browser.mjs";
+import { becomes, choose, gone, setUp, visit } from "./browser.mjs";
 import { begin } from "./chats.mjs";
 
-const stage = new Stage();
+const stage = setUp();
 
 const sessions = (page) => page.getByRole("region", { name: "Sessions" });
 const charts = (page) => page.getByRole("region", { name: "Last hour" });

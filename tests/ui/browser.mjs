@@ -18,21 +18,32 @@ const WAIT = 20_000;
 
 export const launch = () => chromium.launch({ executablePath: PATH, args: FLAGS.split(" ") });
 
-/** A server with a home of its own and a browser, for all tests of a file. */
+/** A stage that stands while the tests of a file run. */
+export function setUp(prepare) {
+  const stage = new Stage(prepare);
+  before(() => stage.begin());
+  after(() => stage.end());
+  return stage;
+}
+
+/** A server with a home of its own, and a browser. */
 export class Stage {
   /** `prepare(home)` fills the home, and gives options for `serve`. */
   constructor(prepare = () => ({})) {
-    before(async () => {
-      this.home = temporary();
-      this.options = await prepare(this.home.folder);
-      this.browser = await launch();
-      await this.start();
-    });
-    after(async () => {
-      await this.browser?.close();
-      await this.server?.end();
-      this.home.remove();
-    });
+    this.prepare = prepare;
+  }
+
+  async begin() {
+    this.home = temporary();
+    this.options = await this.prepare(this.home.folder);
+    this.browser = await launch();
+    await this.start();
+  }
+
+  async end() {
+    await this.browser?.close();
+    await this.server?.end();
+    this.home.remove();
   }
 
   /** Starts the server, the second time where the first one was unless `options` say otherwise. */

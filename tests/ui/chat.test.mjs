@@ -1,9 +1,9 @@
 // Chats with Ember: a streamed answer, all that can be done with it, and what becomes of a conversation.
 import assert from "node:assert/strict";
-import { Stage, becomes, choose, copied, gone, visit } from "./browser.mjs";
+import { becomes, choose, copied, gone, setUp, visit } from "./browser.mjs";
 import { answer, answers, ask, begin, message, questions } from "./chats.mjs";
 
-const stage = new Stage();
+const stage = setUp();
 
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 const list = (page) => page.getByRole("complementary", { name: "Conversations" });

@@ -1,7 +1,7 @@
 // Downloads from a Hub of our own, over a line that holds what a test wants to catch half way.
 import assert from "node:assert/strict";
 import { after } from "node:test";
-import { Stage, becomes, gone, row, visit } from "./browser.mjs";
+import { becomes, gone, row, setUp, visit } from "./browser.mjs";
 import { temporary, until } from "./programs.mjs";
 import { Line, hubWith } from "./shelves.mjs";
 
@@ -12,7 +12,7 @@ const shelf = temporary();
 let hub;
 let line;
 
-const stage = new Stage(async () => {
+const stage = setUp(async () => {
   const repos = [QWEN, "mlx-community/Qwen3-0.6B-4bit", "mlx-community/gemma-3-1b-it-4bit", "acme/Sparks", "acme/Cinders"];
   hub = await hubWith(shelf.folder, repos, "--gated", "acme/Locked");
   line = await new Line(hub).begin();

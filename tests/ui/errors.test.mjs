@@ -1,11 +1,11 @@
 // What people are told when something goes wrong, and that they can go on from there.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Stage, choose, gone, row, signIn, visit } from "./browser.mjs";
+import { choose, gone, row, setUp, signIn, visit } from "./browser.mjs";
 import { answer, answers, ask } from "./chats.mjs";
 import { install, own, swell } from "./shelves.mjs";
 
-const stage = new Stage((home) => {
+const stage = setUp((home) => {
   install(own(home), "going", "huge");
   swell(join(own(home), "huge"), 300e9);
 });

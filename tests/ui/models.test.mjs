@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Stage, choose, copied, gone, row } from "./browser.mjs";
+import { choose, copied, gone, row, setUp } from "./browser.mjs";
 import { install, own } from "./shelves.mjs";
 
-const stage = new Stage((home) => install(own(home), "tiny", "old", "busy"));
+const stage = setUp((home) => install(own(home), "tiny", "old", "busy"));
 
 const more = (page, name) => page.getByRole("button", { name: `More for ${name}` });
 const search = (page) => page.getByRole("searchbox", { name: "Search models" });

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { Stage, becomes, copied, visit } from "./browser.mjs";
+import { becomes, copied, setUp, visit } from "./browser.mjs";
 
 const run = promisify(execFile);
-const stage = new Stage(() => ({ log: "info" }));
+const stage = setUp(() => ({ log: "info" }));
 
 const region = (page, name) => page.getByRole("region", { name, exact: true });
 const rows = (page) => region(page, "Requests").getByRole("button");

@@ -1,11 +1,11 @@
 // The Settings page: what counts at once, what counts from the next start, and who may use the server.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { Stage, becomes, copied, gone, row, visit } from "./browser.mjs";
+import { becomes, copied, gone, row, setUp, visit } from "./browser.mjs";
 import { freePort } from "./programs.mjs";
 import { install } from "./shelves.mjs";
 
-const stage = new Stage();
+const stage = setUp();
 
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 const field = (page, name) => page.getByRole("textbox", { name, exact: true });

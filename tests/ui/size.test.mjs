@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { Stage } from "./browser.mjs";
+import { setUp } from "./browser.mjs";
 
-const stage = new Stage();
+const stage = setUp();
 
 /** Every file that the page names, or a file that it names does: its name and content. */
 async function filesFrom(name, known = new Map()) {

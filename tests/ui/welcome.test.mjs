@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after } from "node:test";
 import { promisify } from "node:util";
-import { Stage, copied } from "./browser.mjs";
+import { copied, setUp } from "./browser.mjs";
 import { temporary } from "./programs.mjs";
 import { hubWith, recommended } from "./shelves.mjs";
 
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const shelf = temporary();
 let hub;
 
-const stage = new Stage(async () => {
+const stage = setUp(async () => {
   hub = await hubWith(shelf.folder, recommended());
   return { env: { HF_ENDPOINT: hub.url } };
 });
