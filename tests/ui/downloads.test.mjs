@@ -1,7 +1,7 @@
 // Downloads from a Hub of our own, over a line that holds what a test wants to catch half way.
 import assert from "node:assert/strict";
 import { after } from "node:test";
-import { becomes, gone, row, setUp, visit } from "./browser.mjs";
+import { gone, row, setUp } from "./browser.mjs";
 import { temporary, until } from "./programs.mjs";
 import { Line, hubWith } from "./shelves.mjs";
 
