@@ -1,5 +1,6 @@
 /** How did the last hour go? */
 import * as api from '../api';
+import { poll } from '../lib/poll';
 import type { Bucket } from '../types';
 
 const EVERY_MS = 10_000;
@@ -12,11 +13,7 @@ class Activity {
   error = $state<string | null>(null);
 
   /** Asks again and again until the function that it gives is called. */
-  follow(): () => void {
-    void this.load();
-    const timer = setInterval(() => document.hidden || void this.load(), EVERY_MS);
-    return () => clearInterval(timer);
-  }
+  follow = () => poll(() => this.load(), EVERY_MS);
 
   async load(): Promise<void> {
     try {

@@ -1,6 +1,7 @@
 /** What has the server logged? */
 import * as api from '../api';
 import { linesOf, type Line } from '../lib/log';
+import { poll } from '../lib/poll';
 
 const LINES = 500;
 const EVERY_MS = 2000;
@@ -11,11 +12,7 @@ class Log {
   error = $state<string | null>(null);
 
   /** Asks again and again until the function that it gives is called. */
-  follow(): () => void {
-    void this.load();
-    const timer = setInterval(() => document.hidden || void this.load(), EVERY_MS);
-    return () => clearInterval(timer);
-  }
+  follow = () => poll(() => this.load(), EVERY_MS);
 
   async load(): Promise<void> {
     try {
