@@ -31,7 +31,7 @@ pub struct Conversation {
     pub leaf: Option<String>,
     /// When it began, in milliseconds of Unix.
     pub created_at: i64,
-    /// When it last changed, in milliseconds of Unix; no two that this process wrote have the same.
+    /// When something was last said, in milliseconds of Unix; no two that this process wrote have the same.
     pub updated_at: i64,
     /// Where a search found it: some words around the hit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,8 @@ pub struct ConversationChanges {
 }
 
 impl Store {
-    /// Conversations that last changed before `before`, the last changed first, `limit` at most; and whether there are more.
+    /// Conversations in which something was last said before `before`, the last first, `limit` at most; and whether there are
+    /// more.
     pub async fn conversations(&self, before: Option<i64>, limit: u32) -> Result<(Vec<Conversation>, bool)> {
         let list = "SELECT *, NULL AS snippet FROM conversations WHERE updated_at < ? ORDER BY updated_at DESC LIMIT ?";
         let list = sqlx::query_as(list).bind(before.unwrap_or(i64::MAX)).bind(i64::from(limit) + 1);
@@ -121,7 +122,7 @@ impl Store {
     }
 }
 
-/// Milliseconds of Unix, later than all before: the last changed is the first of a list, and pages have no gap.
+/// Milliseconds of Unix, later than all before: where something was said last is the first of a list, and pages have no gap.
 pub(crate) fn now() -> i64 {
     static LAST: AtomicI64 = AtomicI64::new(0);
     let clock = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as i64);
@@ -134,7 +135,7 @@ pub(crate) async fn find(database: &mut SqliteConnection, id: &str) -> Result<Co
     find.fetch_optional(database).await?.ok_or(Error::Gone("conversation"))
 }
 
-/// Changes `conversation` and its row, which counts as changed now in any case.
+/// Changes `conversation` and its row.
 pub(crate) async fn change(
     database: &mut SqliteConnection,
     conversation: &mut Conversation,
@@ -149,7 +150,6 @@ pub(crate) async fn change(
     conversation.system = system.unwrap_or_else(|| conversation.system.take());
     conversation.sampling = sampling.unwrap_or_else(|| conversation.sampling.take());
     conversation.leaf = leaf.unwrap_or_else(|| conversation.leaf.take());
-    conversation.updated_at = now();
     let update = "UPDATE conversations \
                   SET title = ?, model = ?, system = ?, sampling = ?, leaf = ?, updated_at = ? WHERE row = ?";
     let update = sqlx::query(update).bind(&conversation.title).bind(&conversation.model).bind(&conversation.system);
@@ -165,9 +165,10 @@ fn page(mut rows: Vec<Conversation>, limit: u32) -> (Vec<Conversation>, bool) {
     (rows, more)
 }
 
-/// What FTS5 is asked: each word as text, whatever stands in it, and as the beginning of one.
+/// What FTS5 is asked: each word as text, whatever stands in it, and as the beginning of one. It would take a zero for the end.
 fn beginnings(words: &str) -> String {
-    words.split_whitespace().map(|word| format!("\"{}\"* ", word.replace('"', "\"\""))).collect()
+    let words = words.split(|letter: char| letter.is_whitespace() || letter == '\0').filter(|word| !word.is_empty());
+    words.map(|word| format!("\"{}\"* ", word.replace('"', "\"\""))).collect()
 }
 
 /// A column that may hold JSON.
@@ -214,13 +215,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_go_from_the_last_changed_to_the_first_without_a_gap() {
+    async fn pages_go_from_where_something_was_said_last_to_the_first_without_a_gap() {
         let (_home, store) = testing::store().await;
         for number in 0..5 {
             store.add_conversation(titled(&number.to_string())).await.unwrap();
         }
         let first = store.conversations(None, 5).await.unwrap().0.pop().unwrap();
-        store.change_conversation(&first.id, ConversationChanges::default()).await.unwrap();
+        say(&store, &first, "more").await;
+        let second = store.conversations(None, 5).await.unwrap().0.pop().unwrap();
+        store.change_conversation(&second.id, titled("1, renamed")).await.unwrap();
         let (mut all, mut before) = (Vec::new(), None);
         loop {
             let (page, more) = store.conversations(before, 2).await.unwrap();
@@ -230,7 +233,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(all, ["0", "4", "3", "2", "1"]);
+        assert_eq!(all, ["0", "4", "3", "2", "1, renamed"]);
     }
 
     #[tokio::test]
@@ -251,7 +254,6 @@ mod tests {
             title: Some("Two".to_owned()),
             model: None,
             system: Some("Be brief.".to_owned()),
-            updated_at: changed.updated_at,
             ..made.clone()
         };
         assert_eq!(changed, expected);
@@ -279,6 +281,8 @@ mod tests {
             ("it's NOT*", &["Paris"]),
             ("o", &["Paris", "Old boats"]),
             ("content: x", &[]),
+            ("boat\0old", &["Old boats"]),
+            ("\0", &[]),
         ] {
             assert_eq!(titles(store.search_conversations(words, None, 9).await.unwrap()).0, expected, "{words}");
         }

@@ -105,6 +105,12 @@ impl Store {
         Ok(list.bind(conversation.row).fetch_all(&self.pool).await?)
     }
 
+    /// The server's sessions that hold branches of a conversation.
+    pub async fn sessions(&self, conversation: &Conversation) -> Result<Vec<String>> {
+        let list = "SELECT DISTINCT session FROM messages WHERE conversation = ? AND session IS NOT NULL ORDER BY session";
+        Ok(sqlx::query_scalar(list).bind(conversation.row).fetch_all(&self.pool).await?)
+    }
+
     /// Adds a message, which becomes the leaf; a person's first one also becomes the title of a conversation without.
     ///
     /// Errors: the parent is no message of the conversation.
@@ -122,18 +128,18 @@ impl Store {
         let title = (conversation.title.is_none() && message.role == Role::User).then(|| title(&message.content));
         let leaf = Some(Some(message.id.clone()));
         let changes = ConversationChanges { title, leaf, ..ConversationChanges::default() };
+        conversation.updated_at = now();
         conversations::change(&mut transaction, &mut conversation, changes).await?;
         transaction.commit().await?;
         Ok(message)
     }
 
-    /// Changes what is named of a message, which changes its conversation.
+    /// Changes what is named of a message.
     pub async fn change_message(&self, conversation: &str, id: &str, changes: MessageChanges) -> Result<Message> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let mut conversation = conversations::find(&mut transaction, conversation).await?;
+        let conversation = conversations::find(&mut transaction, conversation).await?;
         let mut message = find(&mut transaction, &conversation, id).await?;
         change(&mut transaction, &mut message, changes).await?;
-        conversations::change(&mut transaction, &mut conversation, ConversationChanges::default()).await?;
         transaction.commit().await?;
         Ok(message)
     }
@@ -159,8 +165,8 @@ async fn change(database: &mut SqliteConnection, message: &mut Message, changes:
     let update = update.bind(&message.finish_reason).bind(&message.session);
     let update = update.bind(message.report.as_ref().map(Value::to_string)).bind(message.row);
     update.execute(&mut *database).await?;
-    // Apart from the others, so that the search is told only when the words are new.
-    if let Some(content) = content {
+    // Apart from the others, so that the search is told only when the words are new: not each time while a model thinks.
+    if let Some(content) = content.filter(|content| *content != message.content) {
         let update = sqlx::query("UPDATE messages SET content = ? WHERE row = ?").bind(&content).bind(message.row);
         update.execute(database).await?;
         message.content = content;
@@ -254,6 +260,39 @@ mod tests {
         let after = store.conversation(&before.id).await.unwrap();
         assert!(after.updated_at > before.updated_at && after.title.is_none());
         assert_eq!(store.search_conversations("paris", None, 9).await.unwrap().0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_search_is_told_only_of_new_words() {
+        let (_home, store) = testing::store().await;
+        let id = store.add_conversation(ConversationChanges::default()).await.unwrap().id;
+        let answer = store.add_message(&id, said(None, Role::Assistant, "words")).await.unwrap();
+        // What the search says of itself: each of its changes makes a new one.
+        let told = async || -> Vec<u8> {
+            let structure = sqlx::query_scalar("SELECT block FROM message_words_data WHERE id = 10");
+            structure.fetch_one(&store.pool).await.unwrap()
+        };
+        let before = told().await;
+        for (content, is_news) in [("words", false), ("words and more", true)] {
+            let thoughts = Some(Some("hm".to_owned()));
+            let changes =
+                MessageChanges { content: Some(content.to_owned()), reasoning: thoughts, ..MessageChanges::default() };
+            store.change_message(&id, &answer.id, changes).await.unwrap();
+            assert_eq!(told().await != before, is_news, "{content}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_conversation_names_its_sessions_once() {
+        let (_home, store) = testing::store().await;
+        let (one, two) = (ConversationChanges::default(), ConversationChanges::default());
+        let [one, two] = [store.add_conversation(one).await.unwrap(), store.add_conversation(two).await.unwrap()];
+        for (conversation, session) in [(&one, Some("b")), (&one, Some("a")), (&one, Some("b")), (&one, None), (&two, Some("c"))] {
+            let changes = MessageChanges { session: Some(session.map(str::to_owned)), ..MessageChanges::default() };
+            let message = NewMessage { changes, ..said(None, Role::User, "x") };
+            store.add_message(&conversation.id, message).await.unwrap();
+        }
+        assert_eq!(store.sessions(&one).await.unwrap(), ["a", "b"]);
     }
 
     #[tokio::test]

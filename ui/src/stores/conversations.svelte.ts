@@ -7,7 +7,7 @@ import { events } from './events.svelte';
 const PAGE = 50;
 
 class Conversations {
-  /** The last changed first; null until they are known. */
+  /** Where something was said last first; null until they are known. */
   all = $state.raw<Conversation[] | null>(null);
   more = $state(false);
   error = $state<string | null>(null);
@@ -23,6 +23,11 @@ class Conversations {
 
   find(id: string | null): Conversation | undefined {
     return this.all?.find((conversation) => conversation.id === id);
+  }
+
+  /** The one that a session is of: it is named after it; branches have a dot and more. */
+  ofSession(id: string): Conversation | undefined {
+    return this.find(id.split('.')[0] ?? null);
   }
 
   /** Those with all of these words; all for none. */
@@ -43,6 +48,8 @@ class Conversations {
 
   async rename(id: string, title: string): Promise<void> {
     this.#note(await api.changeConversation(id, { title }));
+    const chat = chats.find(id);
+    if (chat) chat.title = title;
   }
 
   async remove(id: string): Promise<void> {
