@@ -110,6 +110,7 @@ fn is_true(value: &str) -> bool {
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
+    patience: Patience,
 }
 
 struct Inner {
@@ -139,7 +140,14 @@ impl Hub {
                 .map_err(|error| HubError::Setting(format!("HF_ENDPOINT cannot be used: {error}")))
         };
         let (named, anonymous) = (api(options.token.as_deref().unwrap_or(NO_TOKEN))?, api(NO_TOKEN)?);
-        Ok(Self { inner: Arc::new(Inner { api: named, anonymous, endpoint, http, options }) })
+        let patience = options.patience;
+        Ok(Self { inner: Arc::new(Inner { api: named, anonymous, endpoint, http, options }), patience })
+    }
+
+    /// The same Hub for somebody who waits for the answer, and would rather hear soon that there is none.
+    #[must_use]
+    pub fn in_a_hurry(&self) -> Self {
+        Self { inner: self.inner.clone(), patience: self.patience.in_a_hurry() }
     }
 
     /// What it was made from.
@@ -174,7 +182,7 @@ impl Hub {
     }
 
     pub(crate) fn patience(&self) -> Patience {
-        self.inner.options.patience
+        self.patience
     }
 
     /// # Errors

@@ -11,9 +11,6 @@ use crate::error::HubError;
 use crate::files::RepoId;
 use crate::registry::Hub;
 
-/// The longest wait that a server may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(600);
-
 /// How long to put up with a Hub that fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -21,13 +18,24 @@ pub struct Patience {
     pub retries: u32,
     /// The first wait; each next one is twice as long, and a part of each is chance.
     pub first_wait: Duration,
+    /// The longest wait that the Hub may ask for.
+    pub longest_asked: Duration,
     /// A transfer that brings nothing for so long has failed.
     pub stall: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { retries: 6, first_wait: Duration::from_secs(1), stall: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Self { retries: 6, first_wait: seconds(1), longest_asked: seconds(600), stall: seconds(30) }
+    }
+}
+
+impl Patience {
+    /// That of somebody who waits for the answer: some seconds.
+    pub(crate) fn in_a_hurry(self) -> Self {
+        let longest_asked = self.longest_asked.min(Duration::from_secs(3));
+        Self { retries: self.retries.min(2), longest_asked, stall: self.stall.min(Duration::from_secs(10)), ..self }
     }
 }
 
@@ -106,7 +114,7 @@ impl Backoff {
         let wait = self.patience.first_wait * (1 << self.failures.min(16));
         self.failures += 1;
         let wait = wait.mul_f64(0.5 + fastrand::f64() / 2.0);
-        Some(wait.max(asked.unwrap_or_default().min(LONGEST_ASKED)))
+        Some(wait.max(asked.unwrap_or_default().min(self.patience.longest_asked)))
     }
 }
 
@@ -215,5 +223,15 @@ mod tests {
         assert_eq!(error, "http://hub does not answer as it should (no route): try again later");
         let waited = start.elapsed().as_secs_f64();
         assert!(made == 7 && (31.0..=64.0).contains(&waited), "{made} requests in {waited} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_answer_hears_soon_that_there_is_none() {
+        let hub = Hub::new(crate::registry::HubOptions::new("http://hub", "/c")).unwrap().in_a_hurry();
+        let start = tokio::time::Instant::now();
+        let failed = retry(&hub, || async { Err::<(), _>(Trouble::passing("no route")) });
+        assert!(failed.await.is_err());
+        let waited = start.elapsed().as_secs_f64();
+        assert!((1.5..=3.0).contains(&waited), "{waited} s");
     }
 }

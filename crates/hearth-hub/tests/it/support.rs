@@ -47,8 +47,12 @@ pub(crate) fn model_of(weights: Vec<u8>) -> Repo {
 }
 
 /// Waits that tests can afford; none of them is meant to stall.
-pub(crate) const PATIENCE: Patience =
-    Patience { retries: 6, first_wait: Duration::from_millis(2), stall: Duration::from_secs(20) };
+pub(crate) const PATIENCE: Patience = Patience {
+    retries: 6,
+    first_wait: Duration::from_millis(2),
+    longest_asked: Duration::from_secs(600),
+    stall: Duration::from_secs(20),
+};
 /// For transfers that are meant to stall.
 pub(crate) const HASTY: Patience = Patience { retries: 2, stall: Duration::from_millis(300), ..PATIENCE };
 

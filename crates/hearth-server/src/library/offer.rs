@@ -94,7 +94,7 @@ impl Library {
     /// # Errors
     /// When the Hub does not answer.
     pub async fn search(&self, search: &Search) -> Result<Vec<SearchHit>> {
-        let found = self.hub().search(search).await?;
+        let found = self.hub().in_a_hurry().search(search).await?;
         let hit = |found: Found| SearchHit { installed: self.is_installed(&found.repo), found };
         Ok(found.into_iter().map(hit).collect())
     }
@@ -104,7 +104,7 @@ impl Library {
     /// # Errors
     /// When the Hub does not answer, or the configuration says too little.
     pub async fn fit_of(&self, repo: &str) -> Result<RepoFit> {
-        let hub = self.hub();
+        let hub = self.hub().in_a_hurry();
         let manifest = hub.manifest(&repo.parse()?, &Revision::main()).await?;
         let config = hub.config(&manifest).await?;
         let needs = Needs::new(&config, weights(&manifest), None).map_err(LibraryError::Config)?;
