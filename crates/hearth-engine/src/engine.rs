@@ -156,6 +156,19 @@ impl Engine {
         Ok(deleted)
     }
 
+    /// Gives a session, chosen as [`Engine::session`] does, another title for people, or none; `None` where there is none.
+    pub async fn rename_session(
+        &self,
+        id: &str,
+        model: Option<&str>,
+        title: Option<String>,
+    ) -> Result<Option<SessionInfo>> {
+        match self.holder(id, model).await? {
+            Some(model) => model.sessions().rename(id, title).await,
+            None => Ok(None),
+        }
+    }
+
     /// Copies a session, chosen as [`Engine::session`] does, to the id `to`, or to a random one.
     pub async fn fork_session(
         &self,

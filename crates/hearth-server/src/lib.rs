@@ -71,7 +71,10 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
 fn session_routes() -> Router<AppState> {
     Router::new()
         .route("/sessions", get(sessions::routes::list))
-        .route("/sessions/{id}", get(sessions::routes::retrieve).delete(sessions::routes::delete))
+        .route(
+            "/sessions/{id}",
+            get(sessions::routes::retrieve).patch(sessions::routes::rename).delete(sessions::routes::delete),
+        )
         .route("/sessions/{id}/fork", post(sessions::routes::fork))
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Read {
 struct File {
     version: u32,
     id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
     model: String,
     created: u64,
     last_used: u64,
@@ -65,6 +67,7 @@ pub(super) fn write(session: &Session, model: &str) -> serde_json::Result<Vec<u8
     let file = File {
         version: VERSION,
         id: session.id.clone(),
+        title: session.title.clone(),
         model: model.to_owned(),
         created: session.created,
         last_used: session.last_used,
@@ -99,6 +102,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     let messages: Option<Vec<Message>> = file.messages.into_iter().map(message).collect();
     let messages = messages.ok_or("it holds a message that is none")?;
     let mut session = Session::new(file.id, messages, file.tokens, None);
+    session.title = file.title;
     session.created = file.created;
     session.last_used = file.last_used;
     Ok(Read::Session { session, model: file.model })
@@ -154,7 +158,9 @@ mod tests {
             },
             Message { tool_call_id: Some("c".into()), ..Message::text(Role::Tool, "\u{0}") },
         ];
-        Session::new("id \"/..".into(), messages, 7, None)
+        let mut session = Session::new("id \"/..".into(), messages, 7, None);
+        session.title = Some("ü".into());
+        session
     }
 
     #[test]
@@ -165,6 +171,7 @@ mod tests {
         };
         assert_eq!((model.as_str(), &read.id, &read.messages), ("m", &session.id, &session.messages));
         assert_eq!((read.bytes, read.tokens, read.created), (session.bytes, 7, session.created));
+        assert_eq!(read.title.as_deref(), Some("ü"));
     }
 
     #[test]

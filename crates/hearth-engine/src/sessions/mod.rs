@@ -61,6 +61,8 @@ impl Default for SessionOptions {
 pub struct SessionInfo {
     /// Its id, as the client gave it.
     pub id: String,
+    /// What people call it, where they call it otherwise.
+    pub title: Option<String>,
     /// The model that it is held with.
     pub model: String,
     /// Seconds since 1970.
@@ -193,6 +195,19 @@ impl Sessions {
         Ok(self.with(|store, _| {
             self.drop_traces(id);
             store.remove(id)
+        }))
+    }
+
+    /// Gives a session another title, or none; nothing where there is no such session.
+    pub(crate) async fn rename(&self, id: &str, title: Option<String>) -> Result<Option<SessionInfo>> {
+        self.loaded().await?;
+        Ok(self.with(|store, _| {
+            let session = store.rename(id, title)?.clone();
+            let info = store.info(&session);
+            if let Some(files) = &self.inner.files {
+                files.write(session);
+            }
+            Some(info)
         }))
     }
 
@@ -381,6 +396,7 @@ impl Claim {
             if !store.holds(&self.id, ticket) {
                 return None;
             }
+            session.title = store.get(&self.id).and_then(|stored| stored.title.clone());
             self.sessions.put(store, session, now);
             store.get(&self.id).map(|session| session.messages.clone())
         })

@@ -16,6 +16,8 @@ const MESSAGE: usize = size_of::<Message>();
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) id: String,
+    /// What people call it.
+    pub(super) title: Option<String>,
     pub(super) messages: Arc<[Message]>,
     /// Tokens of the last prompt and its answer.
     pub(super) tokens: usize,
@@ -33,7 +35,8 @@ impl Session {
     pub(super) fn new(id: String, messages: Vec<Message>, tokens: usize, cached: Option<Arc<[u32]>>) -> Self {
         let bytes = id.len() + messages.iter().map(size).sum::<usize>() + cached.as_deref().map_or(0, size_of_val);
         let messages = messages.into();
-        Self { id, messages, tokens, cached, bytes: bytes as u64, created: 0, last_used: 0, used: Duration::ZERO }
+        let (title, used) = (None, Duration::ZERO);
+        Self { id, title, messages, tokens, cached, bytes: bytes as u64, created: 0, last_used: 0, used }
     }
 
     /// The same conversation under another id, begun when it is stored.
@@ -89,6 +92,13 @@ impl Store {
 
     pub(super) fn get(&self, id: &str) -> Option<&Session> {
         self.sessions.peek(id)
+    }
+
+    /// The session under another title, which is no use of it.
+    pub(super) fn rename(&mut self, id: &str, title: Option<String>) -> Option<&Session> {
+        let session = self.sessions.peek_mut(id)?;
+        session.title = title;
+        Some(session)
     }
 
     /// The right to write the session, unless somebody has it.
@@ -181,6 +191,7 @@ impl Store {
     pub(super) fn info(&self, session: &Session) -> SessionInfo {
         SessionInfo {
             id: session.id.clone(),
+            title: session.title.clone(),
             model: self.model.clone(),
             created: session.created,
             last_used: session.last_used,

@@ -1,4 +1,4 @@
-//! `GET /v1/sessions`, `GET` and `DELETE /v1/sessions/{id}`, `POST /v1/sessions/{id}/fork`.
+//! `GET /v1/sessions`, `GET`, `PATCH` and `DELETE /v1/sessions/{id}`, `POST /v1/sessions/{id}/fork`.
 //!
 //! Ids are shown as clients gave them; in a path they are percent-encoded, so that each is one segment.
 
@@ -10,7 +10,7 @@ use axum::{
     },
     http::StatusCode,
 };
-use hearth_core::Result;
+use hearth_core::{Error, Result};
 use hearth_engine::ForkError;
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ use super::{
     types::{Card, Conversation, Deleted, List},
 };
 use crate::{body::WholeBody, error::ApiError, fields::Fields, state::AppState};
+
+/// Characters of a title.
+const LONGEST_TITLE: usize = 200;
 
 /// What a path names, or why it does not.
 type Id = Result<Path<String>, PathRejection>;
@@ -47,6 +50,18 @@ pub(crate) async fn retrieve(
     let (id, model) = (read(id)?, chosen(model)?);
     let (info, messages) = state.engine.session(&id, model.as_deref()).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(Conversation { card: info.into(), messages: messages.into_iter().map(Into::into).collect() }))
+}
+
+/// Gives a session another title, or none.
+pub(crate) async fn rename(
+    State(state): State<AppState>,
+    id: Id,
+    model: Model,
+    WholeBody(body): WholeBody,
+) -> Result<Json<Card>, ApiError> {
+    let (id, model, title) = (read(id)?, chosen(model)?, title(&body)?);
+    let renamed = state.engine.rename_session(&id, model.as_deref(), title).await?.ok_or_else(|| unknown(&id))?;
+    Ok(Json(renamed.into()))
 }
 
 /// Forgets a session, and what the caches keep of it: with all models, where none is chosen.
@@ -79,6 +94,23 @@ fn new_id(body: &[u8]) -> Result<Option<String>> {
         return Ok(None);
     }
     Fields::of_body(body)?.string("id")?.map(|id| id_of(id, "id")).transpose()
+}
+
+/// The only field that can be changed; a blank title is none.
+fn title(body: &[u8]) -> Result<Option<String>> {
+    let fields = Fields::of_body(body)?;
+    if let Some((other, _)) = fields.iter().find(|(name, _)| *name != "title") {
+        return Err(Error::invalid(other, format!("{other} of a session cannot be changed; title can.")));
+    }
+    let missing = || Error::invalid("title", "title is missing: say what to call the session.");
+    let title = fields.string("title")?.ok_or_else(missing)?.trim().to_owned();
+    match title.chars().count() {
+        0 => Ok(None),
+        1..=LONGEST_TITLE => Ok(Some(title)),
+        length => {
+            Err(Error::invalid("title", format!("title must have at most {LONGEST_TITLE} characters, not {length}.")))
+        }
+    }
 }
 
 fn read(id: Id) -> Result<String, ApiError> {

@@ -17,6 +17,8 @@ pub(crate) struct List {
 pub(crate) struct Card {
     object: &'static str,
     id: String,
+    /// What people call it.
+    title: Option<String>,
     model: String,
     /// Seconds since 1970.
     created: u64,
@@ -30,8 +32,8 @@ pub(crate) struct Card {
 }
 
 impl From<SessionInfo> for Card {
-    fn from(SessionInfo { id, model, created, last_used, messages, tokens, bytes, busy }: SessionInfo) -> Self {
-        Self { object: "session", id, model, created, last_used, message_count: messages, tokens, bytes, busy }
+    fn from(SessionInfo { id, title, model, created, last_used, messages, tokens, bytes, busy }: SessionInfo) -> Self {
+        Self { object: "session", id, title, model, created, last_used, message_count: messages, tokens, bytes, busy }
     }
 }
 

@@ -4,12 +4,13 @@ use hearth_engine::fake::FakeRunner;
 
 use crate::support::Setup;
 
-const PATHS: [(&str, &str); 8] = [
+const PATHS: [(&str, &str); 9] = [
     ("GET", "/v1/models"),
     ("GET", "/models/x"),
     ("POST", "/v1/chat/completions"),
     ("GET", "/v1/sessions"),
     ("DELETE", "/v1/sessions/s"),
+    ("PATCH", "/v1/sessions/s"),
     ("POST", "/sessions/s/fork"),
     ("GET", "/nothing"),
     ("GET", "/"),

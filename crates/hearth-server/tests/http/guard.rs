@@ -4,7 +4,7 @@ use hearth_engine::fake::FakeRunner;
 
 use crate::support::{Server, Setup, request, saying};
 
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 12] = [
     ("GET", "/health"),
     ("GET", "/healthz"),
     ("GET", "/v1/models"),
@@ -14,6 +14,7 @@ const ROUTES: [(&str, &str); 11] = [
     ("GET", "/v1/sessions"),
     ("GET", "/v1/sessions/s"),
     ("DELETE", "/sessions/s"),
+    ("PATCH", "/sessions/s"),
     ("POST", "/v1/sessions/s/fork"),
     ("GET", "/nothing"),
 ];

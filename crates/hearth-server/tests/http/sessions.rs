@@ -29,6 +29,10 @@ async fn delete(server: &Server, id: &str) -> Answer {
     server.send("DELETE", &format!("/v1/sessions/{id}"), &[], "").await
 }
 
+async fn rename(server: &Server, id: &str, body: &str) -> Answer {
+    server.send("PATCH", &format!("/v1/sessions/{id}"), &[JSON], body).await
+}
+
 /// Ids, in the order in which they are listed.
 async fn ids(server: &Server) -> Vec<Value> {
     let list = server.get("/v1/sessions").await.json();
@@ -178,6 +182,34 @@ async fn a_fork_goes_its_own_way() {
 }
 
 #[tokio::test]
+async fn a_title_stays_while_the_session_goes_on() {
+    let server = echoing().await;
+    for id in ["a", "b"] {
+        say(&server, "Hello", json!({ "session_id": id })).await;
+    }
+    let renamed = rename(&server, "a", r#"{"title":" Green tea "}"#).await.json();
+    assert_eq!((&renamed["id"], &renamed["title"]), (&json!("a"), &json!("Green tea")));
+    assert_eq!(ids(&server).await, ["b", "a"], "that is no use of it");
+    say(&server, "On", json!({ "session_id": "a" })).await;
+    assert_eq!(server.get("/v1/sessions/a").await.json()["title"], "Green tea");
+    assert_eq!(fork(&server, "a", r#"{"id":"c"}"#).await.json()["title"], "Green tea");
+    assert_eq!(rename(&server, "a", r#"{"title":" "}"#).await.json()["title"], Value::Null);
+    let long = format!(r#"{{"title":"{}"}}"#, "x".repeat(201));
+    for (body, says) in [
+        ("{}", "title is missing"),
+        (r#"{"title":7}"#, "title must be a string, not 7"),
+        (r#"{"id":"d"}"#, "id of a session cannot be changed"),
+        (long.as_str(), "at most 200 characters, not 201"),
+        ("[]", "must be a JSON object"),
+    ] {
+        let answer = rename(&server, "c", body).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert!(answer.error().contains(says), "{body}: {answer:?}");
+    }
+    assert_eq!(server.get("/v1/sessions/c").await.json()["title"], "Green tea");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_with_a_session_is_said() {
     let server = echoing().await;
     for id in ["a", "b"] {
@@ -186,6 +218,7 @@ async fn what_cannot_be_done_with_a_session_is_said() {
     let unknown = [
         server.get("/v1/sessions/nope").await,
         delete(&server, "nope").await,
+        rename(&server, "nope", r#"{"title":"x"}"#).await,
         fork(&server, "nope", "").await,
         fork(&server, "nope", r#"{"id":"b"}"#).await,
     ];
@@ -219,7 +252,9 @@ async fn t2_pages_of_other_sites_change_no_session() {
     let server = echoing().await;
     say(&server, "Hi", json!({ "session_id": "a" })).await;
     for headers in [[JSON, ("Origin", "https://evil.example")], [JSON, ("Sec-Fetch-Site", "cross-site")]] {
-        for (method, path) in [("DELETE", "/v1/sessions/a"), ("POST", "/v1/sessions/a/fork")] {
+        for (method, path) in
+            [("DELETE", "/v1/sessions/a"), ("PATCH", "/v1/sessions/a"), ("POST", "/v1/sessions/a/fork")]
+        {
             let answer = server.send(method, path, &headers, "").await;
             assert_eq!(answer.status, 403, "{method} {headers:?}");
         }
