@@ -11,7 +11,7 @@ use std::{
 };
 
 use sqlx::{
-    Sqlite, SqlitePool,
+    Sqlite, SqliteConnection, SqlitePool,
     query::Query,
     sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -20,6 +20,14 @@ use crate::{Error, Result, migrations};
 
 /// How long a write waits for another process's.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// What SQLite says of a file in which it finds no fault.
+const SOUND: &str = "ok";
+
+/// Makes all that the search looks through anew.
+const REBUILD: &str = "\
+    INSERT INTO title_words (title_words) VALUES ('rebuild'); \
+    INSERT INTO message_words (message_words) VALUES ('rebuild');";
 
 /// Readers beside the one writer that SQLite allows.
 const CONNECTIONS: u32 = 4;
@@ -112,11 +120,34 @@ async fn try_open(path: &Path) -> Result<Store> {
 
 async fn prepare(pool: &SqlitePool, path: &Path) -> Result<()> {
     let mut database = pool.acquire().await?;
-    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *database).await?;
-    if verdict != "ok" {
+    let verdict = check(&mut database).await?;
+    if verdict != SOUND && !search_was_at_fault(pool).await {
         return Err(Error::Database(sqlx::Error::Protocol(verdict)));
     }
     migrations::run(&mut database, path).await
+}
+
+/// What SQLite says of the whole file.
+async fn check(database: &mut SqliteConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(database).await
+}
+
+/// Makes the search's tables anew from what was said, and keeps them where the file is sound then; else nothing has changed.
+async fn search_was_at_fault(pool: &SqlitePool) -> bool {
+    let mended = async {
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::raw_sql(REBUILD).execute(&mut *transaction).await?;
+        let verdict = check(&mut transaction).await?;
+        if verdict == SOUND { transaction.commit().await } else { Err(sqlx::Error::Protocol(verdict)) }
+    };
+    match mended.await {
+        Ok(()) => tracing::warn!("the search through conversations was damaged, and is made anew"),
+        Err(error) => {
+            tracing::debug!("not the search alone is damaged: {error}");
+            return false;
+        }
+    }
+    true
 }
 
 /// Whether the file itself is at fault, and not the disk, its permissions, or another process.
@@ -156,8 +187,10 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Connection;
+
     use super::*;
-    use crate::testing;
+    use crate::{ConversationChanges, NewMessage, testing};
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -214,6 +247,35 @@ mod tests {
             assert!(fs::read(&aside).unwrap() == bytes, "{case}: changed");
             assert_eq!(opened.store.models().await.unwrap(), []);
             assert_eq!(Store::open(&path).await.unwrap().set_aside, None, "{case}: the new one is sound");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_only_the_search_is_damaged_it_is_made_anew_and_all_else_stays() {
+        for damage in [
+            "UPDATE message_words_data SET block = zeroblob(length(block)) WHERE id > 10",
+            "UPDATE title_words_data SET block = x'ffffffffffff' WHERE id > 10",
+            "DELETE FROM message_words_data",
+            "DELETE FROM message_words_docsize; DELETE FROM message_words_data WHERE id = 10",
+        ] {
+            let (_home, path) = testing::place();
+            let store = Store::open(&path).await.unwrap().store;
+            let title = ConversationChanges { title: Some(Some("Boats".to_owned())), ..ConversationChanges::default() };
+            let conversation = store.add_conversation(title).await.unwrap();
+            for number in 0..100 {
+                let message = NewMessage { content: format!("mast{number} and sail"), ..NewMessage::default() };
+                store.add_message(&conversation.id, message).await.unwrap();
+            }
+            store.close().await;
+            let mut database = testing::connect(&path).await;
+            let changed = sqlx::raw_sql(damage).execute(&mut database).await.unwrap().rows_affected();
+            assert!(changed > 0, "{damage}");
+            database.close().await.unwrap();
+            let Opened { store, set_aside } = Store::open(&path).await.unwrap();
+            assert_eq!(set_aside, None, "{damage}");
+            for words in ["boat", "mast77"] {
+                assert_eq!(store.search_conversations(words, None, 9).await.unwrap().0.len(), 1, "{damage}: {words}");
+            }
         }
     }
 

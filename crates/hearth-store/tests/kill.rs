@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_store::{DownloadState, Store};
+use hearth_store::{Conversation, ConversationChanges, DownloadState, MessageChanges, NewMessage, Store};
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
 const WRITER: &str = "HEARTH_TEST_WRITES_TO";
@@ -29,6 +29,7 @@ async fn main() {
 /// Writes until it is killed, and prints each number once it is committed.
 async fn write(path: &Path) {
     let store = Store::open(path).await.unwrap().store;
+    let conversation = conversation(&store).await;
     // What was written last may lack its download.
     for number in store.models().await.unwrap().len().saturating_sub(1).. {
         let source = format!("owner/model-{number}");
@@ -37,8 +38,20 @@ async fn write(path: &Path) {
         let mut download = store.queue_download(&source, "main").await.unwrap();
         download.state = DownloadState::Done;
         store.update_download(&download).await.unwrap();
+        let answer = NewMessage { content: format!("Word{number} and more."), ..NewMessage::default() };
+        let answer = store.add_message(&conversation.id, answer).await.unwrap();
+        let longer = MessageChanges { content: Some(format!("Said{number} and more.")), ..MessageChanges::default() };
+        store.change_message(&conversation.id, &answer.id, longer).await.unwrap();
         store.set_setting("last", &model.api_name).await.unwrap();
         println!("{number}");
+    }
+}
+
+/// The only one, made where there is none.
+async fn conversation(store: &Store) -> Conversation {
+    match store.conversations(None, 1).await.unwrap().0.pop() {
+        Some(conversation) => conversation,
+        None => store.add_conversation(ConversationChanges::default()).await.unwrap(),
     }
 }
 
@@ -85,11 +98,18 @@ async fn check(store: &Store, committed: usize) {
     assert!(models.len() >= committed, "{} models of {committed}", models.len());
     let done = downloads.iter().filter(|download| download.state == DownloadState::Done).count();
     assert!(done >= committed && done + 1 >= models.len(), "{done} downloads, {committed} committed");
+    let said = store.messages(&conversation(store).await).await.unwrap();
+    assert!(said.iter().filter(|message| message.content.starts_with("Said")).count() >= committed);
+    let words = format!("said{}", committed - 1);
+    assert_eq!(store.search_conversations(&words, None, 1).await.unwrap().0.len(), 1, "{words}");
     let last: String = store.setting("last").await.unwrap().unwrap();
     assert!(models[committed - 1..].iter().any(|model| model.api_name == last), "{last}");
 }
 
 async fn integrity(path: &Path) -> String {
     let mut database = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    // With what was said beside it; SQLite's own check looks at the search's tables alone.
+    let search = "INSERT INTO message_words (message_words, rank) VALUES ('integrity-check', 1)";
+    sqlx::query(search).execute(&mut database).await.unwrap();
     sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut database).await.unwrap()
 }
