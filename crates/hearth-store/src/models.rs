@@ -49,8 +49,6 @@ pub struct ModelSettings {
     pub min_p: Option<f32>,
     /// Sampling: 1 is off.
     pub repetition_penalty: Option<f32>,
-    /// The longest answer of a request that names no length, in tokens.
-    pub max_tokens: Option<u32>,
     /// A file with the chat template to use in place of the model's.
     pub chat_template: Option<String>,
     /// Seconds without use after which it is unloaded; less than 0 is never.
@@ -102,6 +100,10 @@ impl Store {
             refuse_taken(&mut transaction, name, id).await?;
             // What becomes the name need not be an alias as well.
             sqlx::query("DELETE FROM aliases WHERE name = ?").bind(name).execute(&mut *transaction).await?;
+            // Its conversations go on with it.
+            let follow =
+                "UPDATE conversations SET model = ?1 WHERE model = (SELECT api_name FROM models WHERE id = ?2)";
+            sqlx::query(follow).bind(name).bind(id).execute(&mut *transaction).await?;
         }
         let update = "UPDATE models SET user_named = user_named OR ?2 IS NOT NULL, display_name = coalesce(?1, display_name), \
                       api_name = coalesce(?2, api_name), pinned = coalesce(?3, pinned), \
@@ -187,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing;
+    use crate::{ConversationChanges, testing};
 
     #[tokio::test]
     async fn a_model_is_remembered_once_and_keeps_its_names() {
@@ -230,6 +232,21 @@ mod tests {
         assert_eq!(testing::add(&store, "Two").await, renamed);
         testing::rename(&store, one.id, "Two").await.unwrap();
         testing::rename(&store, one.id, "TWO").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn conversations_follow_their_model_to_its_new_name() {
+        let (_home, store) = testing::store().await;
+        let (one, _) = (testing::add(&store, "One").await, testing::add(&store, "Two").await);
+        for model in ["one", "two"] {
+            let with = ConversationChanges { model: Some(Some(model.to_owned())), ..ConversationChanges::default() };
+            store.add_conversation(with).await.unwrap();
+        }
+        assert!(testing::rename(&store, one.id, "two").await.is_err());
+        testing::rename(&store, one.id, "Uno").await.unwrap();
+        let (conversations, _) = store.conversations(None, 9).await.unwrap();
+        let models: Vec<_> = conversations.into_iter().filter_map(|conversation| conversation.model).collect();
+        assert_eq!(models, ["two", "uno"]);
     }
 
     #[tokio::test]
