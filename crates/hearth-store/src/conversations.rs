@@ -62,13 +62,18 @@ impl Store {
         Ok(page(list.fetch_all(&self.pool).await?, limit))
     }
 
-    /// The same of those whose title or one of whose messages has all words of `words`, each at least the beginning of one.
+    /// The same of those whose title or one of whose messages has all words of `words`, each at least the beginning of one; of
+    /// all where there is no word.
     pub async fn search_conversations(
         &self,
         words: &str,
         before: Option<i64>,
         limit: u32,
     ) -> Result<(Vec<Conversation>, bool)> {
+        let words = beginnings(words);
+        if words.is_empty() {
+            return self.conversations(before, limit).await;
+        }
         // The newest message that was found stands for its conversation. The search runs twice and not once for each snippet;
         // the plus keeps SQLite from turning that around.
         let search = "\
@@ -88,7 +93,7 @@ impl Store {
             ) \
             SELECT found.*, coalesce(snippet, title) AS snippet \
             FROM found LEFT JOIN snippets USING (message) ORDER BY updated_at DESC";
-        let search = sqlx::query_as(search).bind(beginnings(words)).bind(before.unwrap_or(i64::MAX));
+        let search = sqlx::query_as(search).bind(words).bind(before.unwrap_or(i64::MAX));
         Ok(page(search.bind(i64::from(limit) + 1).fetch_all(&self.pool).await?, limit))
     }
 
@@ -282,7 +287,7 @@ mod tests {
             ("o", &["Paris", "Old boats"]),
             ("content: x", &[]),
             ("boat\0old", &["Old boats"]),
-            ("\0", &[]),
+            ("\0 ", &["Paris", "Old boats"]),
         ] {
             assert_eq!(titles(store.search_conversations(words, None, 9).await.unwrap()).0, expected, "{words}");
         }
