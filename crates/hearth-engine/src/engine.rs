@@ -1,6 +1,7 @@
 //! The handle of all models: requests go in, streams of events come out.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,12 +11,13 @@ use hearth_core::Result;
 use hearth_core::chat::{ChatRequest, Message};
 use hearth_core::model::{KeepAlive, ModelFacts};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use crate::archive::Archive;
 use crate::model::Model;
 use crate::models::Models;
 use crate::names;
-use crate::sessions::{ForkError, SessionInfo};
+use crate::sessions::{ForkError, SessionInfo, off_offer};
 use crate::spec::{EngineOptions, ModelSpec, Placement};
 use crate::stats::{Status, WorkerInfo, WorkerState};
 use crate::stream::ChatStream;
@@ -144,7 +146,7 @@ impl Engine {
         }
     }
 
-    /// Forgets a session, its file and its cache, with one model or with all; false where there is none, and then a cache
+    /// Forgets a session, its file and its cache, with one model or with all, also those that are off offer; false where there is none, and then a cache
     /// that may be left of it is forgotten all the same. A request that is using it goes on, and leaves nothing behind.
     pub async fn delete_session(&self, id: &str, model: Option<&str>) -> Result<bool> {
         let mut deleted = false;
@@ -153,7 +155,47 @@ impl Engine {
                 deleted |= sessions.delete(id).await?;
             }
         }
-        Ok(deleted)
+        Ok(match model {
+            Some(_) => deleted,
+            None => deleted | self.delete_off_offer(id).await?,
+        })
+    }
+
+    /// Forgets all sessions with the model of this name, once it is gone for good and no longer offered.
+    ///
+    /// An error (`Overloaded`) where its sessions are still being read.
+    pub async fn forget_sessions(&self, model: &str) -> Result<()> {
+        if self.offered().iter().any(|offered| offered.id() == model) {
+            return Ok(());
+        }
+        let archive = self.archives().get(model).cloned();
+        if let Some(sessions) = archive.as_ref().and_then(|archive| archive.get()) {
+            for session in sessions.list().await? {
+                sessions.delete(&session.id).await?;
+            }
+        }
+        let model = model.to_owned();
+        self.beside_files(move |dir| off_offer::delete_all(dir, &model)).await;
+        Ok(())
+    }
+
+    async fn delete_off_offer(&self, id: &str) -> Result<bool> {
+        let (mut deleted, archives) = (false, self.archives());
+        let offered: Vec<String> = self.offered().iter().map(|model| model.id()).collect();
+        for (_, archive) in archives.iter().filter(|(model, _)| !offered.contains(model)) {
+            if let Some(sessions) = archive.get() {
+                deleted |= sessions.delete(id).await?;
+            }
+        }
+        let opened = archives.into_iter().filter(|(_, archive)| archive.get().is_some());
+        let (id, known) = (id.to_owned(), opened.map(|(model, _)| model).collect::<Vec<_>>());
+        Ok(deleted | self.beside_files(move |dir| off_offer::delete(dir, &id, &known)).await.unwrap_or(false))
+    }
+
+    /// Does what is to be done to the sessions' files, where there are any.
+    async fn beside_files<T: Send + 'static>(&self, act: impl FnOnce(&Path) -> T + Send + 'static) -> Option<T> {
+        let dir = self.shared.options.sessions.dir.clone()?;
+        spawn_blocking(move || act(&dir)).await.ok()
     }
 
     /// Gives a session, chosen as [`Engine::session`] does, another title for people, or none; `None` where there is none.
@@ -197,8 +239,11 @@ impl Engine {
         models.retain(|model| model.is_retired());
         models.extend(self.offered());
         join_all(models.iter().map(|model| model.shutdown())).await;
-        let archives = self.shared.archives.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        join_all(archives.iter().map(|(model, archive)| archive.flush(model))).await;
+        join_all(self.archives().iter().map(|(model, archive)| archive.flush(model))).await;
+    }
+
+    fn archives(&self) -> HashMap<String, Arc<Archive>> {
+        self.shared.archives.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn offered(&self) -> Vec<Arc<Model>> {

@@ -80,6 +80,13 @@ pub(super) fn write(session: &Session, model: &str) -> serde_json::Result<Vec<u8
     Ok([OPEN, blake3::hash(rest).to_hex().as_bytes(), CLOSE, rest].concat())
 }
 
+/// Whether a file that begins with `head` is of the session `id`.
+pub(super) fn begins(head: &[u8], id: &str) -> bool {
+    let start = format!("\"version\":{VERSION},\"id\":{},", serde_json::Value::from(id));
+    let rest = || head.strip_prefix(OPEN)?.get(2 * blake3::OUT_LEN..)?.strip_prefix(CLOSE);
+    rest().is_some_and(|rest| rest.starts_with(start.as_bytes()))
+}
+
 /// Whether a file is what was once written.
 fn is_intact(bytes: &[u8]) -> bool {
     let checked = || {

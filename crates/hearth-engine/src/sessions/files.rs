@@ -19,7 +19,7 @@ use rustix::process::{Pid, test_kill_process};
 
 use super::file::{self, Read};
 use super::store::Session;
-use super::{SessionOptions, file_name, folder_name, key_in};
+use super::{SessionOptions, file_name, folder_name, key_in, off_offer};
 
 /// Largest file that is read: more than a request may hold, in JSON's longest spelling, over many turns.
 const MAX_FILE: u64 = 256 << 20;
@@ -31,8 +31,8 @@ const BAD: &str = "bad";
 const MOST_BAD: usize = 8;
 const TEMPORARY: &str = "tmp";
 
-/// Held while a file is written.
-static WRITING: Mutex<()> = Mutex::new(());
+/// Held while a file is written, and while folders are cleared away.
+pub(super) static WRITING: Mutex<()> = Mutex::new(());
 
 /// Whose files they are.
 pub(super) trait Owner {
@@ -47,8 +47,8 @@ pub(super) trait Owner {
 }
 
 /// A file of the folder whose name is of the sessions' form.
-struct Entry {
-    path: PathBuf,
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
     kind: Kind,
     modified: SystemTime,
     bytes: u64,
@@ -229,9 +229,9 @@ impl Shared {
 
     fn write(&self, name: &str, session: &Session) -> io::Result<()> {
         let bytes = file::write(session, &self.model)?;
-        create_dir(&self.dir)?;
         // One thread at a time: the models' threads keep one cap together.
         let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        create_dir(&self.dir)?;
         self.make_room(name, bytes.len() as u64)?;
         let temporary = self.dir.join(format!("{name}.{}.{TEMPORARY}", std::process::id()));
         let written = write_new(&temporary, &bytes).and_then(|()| fs::rename(&temporary, self.path(name)));
@@ -263,6 +263,10 @@ impl Shared {
     /// All sessions, oldest first; clears away what nobody will read again, and what there is no room for.
     fn load(&self, owner: &impl Owner) -> Vec<Session> {
         let SessionOptions { count, bytes: most, idle, .. } = owner.options();
+        // Nobody else looks there.
+        if let Some(dir) = self.dir.parent() {
+            off_offer::expire(dir, &self.dir, *idle);
+        }
         let mut sessions = Vec::new();
         let mut bytes = 0;
         for entry in self.entries() {
@@ -340,8 +344,13 @@ impl Entry {
         Some(Self { path: file.path(), kind, modified: metadata.modified().ok()?, bytes: metadata.len() })
     }
 
+    /// Those of a folder.
+    pub(super) fn all(folder: &Path) -> impl Iterator<Item = Self> + use<> {
+        fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|file| Self::of(&file))
+    }
+
     /// Whether it is too old, or a process left it behind when it died.
-    fn is_over(&self, idle: Duration) -> bool {
+    pub(super) fn is_over(&self, idle: Duration) -> bool {
         // A time in the future is an age of zero.
         let expired = self.modified.elapsed().unwrap_or_default() >= idle;
         expired || (self.kind == Kind::Temporary && !writer_lives(&self.path))
@@ -360,8 +369,8 @@ impl Entry {
 
 /// The sessions' files in all folders under `dir`.
 fn files_of_all(dir: &Path) -> Vec<Entry> {
-    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
-    entries(dir).flat_map(|folder| entries(&folder.path())).filter_map(|file| Entry::of(&file)).collect()
+    let folders = fs::read_dir(dir).into_iter().flatten().flatten();
+    folders.flat_map(|folder| Entry::all(&folder.path())).collect()
 }
 
 /// What a file of this name is: `<64 hex digits>` and `.json`, `.json.bad` or `.<process>.tmp`.
@@ -404,7 +413,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

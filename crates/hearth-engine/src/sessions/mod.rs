@@ -6,6 +6,7 @@
 mod file;
 mod files;
 mod gather;
+pub(crate) mod off_offer;
 mod rules;
 mod store;
 

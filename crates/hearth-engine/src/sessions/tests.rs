@@ -167,7 +167,7 @@ async fn files_that_nobody_will_read_again_go_at_the_start() {
         let file = std::fs::File::options().write(true).open(file).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(100 * (3 - age as u64))).unwrap();
     }
-    let (other, keys) = start("n", 1, Duration::ZERO);
+    let (other, keys) = start("n", 1, day);
     assert!(other.list().await.unwrap().is_empty() && keys.lock().unwrap().is_empty());
     assert_eq!(count(dir.path()), 3, "another model's");
     let (fewer, keys) = start("m", 2, day);
@@ -184,6 +184,8 @@ async fn files_that_nobody_will_read_again_go_at_the_start() {
     std::fs::write(file, "").unwrap();
     let (broken, _) = start("m", 9, day);
     assert_eq!((broken.list().await.unwrap().len(), count(dir.path())), (0, 8), "a few that are broken are kept");
+    start("n", 1, Duration::ZERO).0.list().await.unwrap();
+    assert!(!dir.path().join(folder_name("m")).exists(), "what is over goes, whatever its model");
 }
 
 #[test]
