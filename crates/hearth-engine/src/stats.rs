@@ -63,6 +63,13 @@ pub struct Memory {
     pub running: u64,
 }
 
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.kept + self.running
+    }
+}
+
 /// Says that some worker's state has changed, or whether a model is in use.
 #[derive(Clone, Default)]
 pub(crate) struct Pulse(Arc<watch::Sender<()>>);
