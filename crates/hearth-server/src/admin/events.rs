@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    time::sleep,
+    time::{Instant, sleep_until},
 };
 
 use super::{Admin, status::Status};
@@ -48,9 +48,10 @@ async fn tell(state: &AppState, admin: &Admin, frames: &mpsc::Sender<Bytes>) {
     let mut status = Status::of(state, admin).await;
     loop {
         send(frame("status", &status)).await;
+        // Whatever else is told meanwhile does not put it off.
+        let due = status.is_moving().then(|| Instant::now() + LOADING);
         loop {
-            let is_moving = status.is_moving();
-            let moves = async { if is_moving { sleep(LOADING).await } else { pending().await } };
+            let moves = async { if let Some(due) = due { sleep_until(due).await } else { pending().await } };
             tokio::select! {
                 event = events.recv() => match event {
                     Ok(Event::Models) => send(frame("models", &json!({}))).await,
