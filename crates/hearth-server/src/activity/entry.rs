@@ -15,7 +15,7 @@ use hearth_core::{
     event::{AnswerReport, Event, FinishReason, Usage},
 };
 
-use super::{Activity, Door, Progress, Request, Sums, now};
+use super::{Activity, Door, Progress, Request, Sums, cut, now};
 use crate::report::{CacheShape, TimingsShape, rounded};
 
 /// How often an answer that goes on is told of.
@@ -98,7 +98,7 @@ impl Entry {
         let mut course = self.0.course();
         let Wish { model, session, choices, stream } = wish;
         course.choices = choices;
-        course.request = Request { model, session, stream, ..course.request.clone() };
+        course.request = Request { model: cut(&model), session, stream, ..course.request.clone() };
         self.0.tell(&mut course);
     }
 
@@ -142,7 +142,7 @@ impl Entry {
     pub(crate) fn failed(&self, why: &str) {
         let mut course = self.0.course();
         if !course.request.state.is_end() {
-            course.request.error = Some(why.to_owned());
+            course.request.error = Some(cut(why));
             self.0.end(&mut course, Progress::Failed);
         }
     }
@@ -222,4 +222,25 @@ fn unique() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     SECRET.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_engine::{Engine, EngineOptions, Placement};
+
+    use super::*;
+    use crate::activity::TEXT;
+
+    #[test]
+    fn of_what_a_client_made_up_the_beginning_is_kept() {
+        let placement = Placement::Process { executable: "/none".into(), args: Vec::new() };
+        let activity = Activity::new(Engine::new(Vec::new(), placement, EngineOptions::default()));
+        let entry = Entry::new(activity.clone(), Door { protocol: "openai", path: "/" }, None);
+        let long = "ü".repeat(1 << 20);
+        entry.asks(Wish { model: long.clone(), session: None, choices: 1, stream: false });
+        entry.failed(&long);
+        let kept = activity.requests().remove(0);
+        let lengths = [Some(kept.model), kept.error].map(|text| text.unwrap_or_default().chars().count());
+        assert_eq!(lengths, [TEXT; 2]);
+    }
 }

@@ -1,4 +1,5 @@
-//! What clients ask and how it goes: the last requests, and the last hour in sums. In memory alone, and never what was said.
+//! What clients ask and how it goes: the last requests, and the last hour in sums. In memory alone, and of what was said
+//! no more than an error quotes.
 //!
 //! Each request holds an [`Entry`], which tells this registry when something has changed; nothing here runs by itself.
 
@@ -36,8 +37,8 @@ const REQUESTS: usize = 200;
 /// Changes that a slow listener may be behind before it loses some.
 const CHANGES: usize = 256;
 
-/// Characters of what a client calls itself.
-const CLIENT: usize = 200;
+/// Characters that are kept of each text that a client may have made up.
+const TEXT: usize = 500;
 
 /// A request, as far as it has come. Times are milliseconds.
 #[derive(Debug, Clone, Serialize)]
@@ -147,8 +148,7 @@ impl Activity {
 
     /// Bytes of each model that is loaded.
     fn memory(&self) -> BTreeMap<String, u64> {
-        let bytes = |memory: hearth_engine::Memory| memory.weights + memory.kept + memory.running;
-        let models = self.0.engine.status().into_iter().map(|status| (status.card.id, bytes(status.memory)));
+        let models = self.0.engine.status().into_iter().map(|status| (status.card.id, status.memory.total()));
         models.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
@@ -193,8 +193,11 @@ pub(crate) async fn follow(
 }
 
 fn client(headers: &HeaderMap) -> Option<String> {
-    let client = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(client.chars().take(CLIENT).collect())
+    headers.get(header::USER_AGENT)?.to_str().ok().map(cut)
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT).collect()
 }
 
 /// Milliseconds since 1970.
