@@ -1,6 +1,7 @@
 //! Keeps web pages out: a server on loopback is within reach of every page that its owner's browser shows.
 //!
-//! - `Host` must name this server, or a page whose name resolves to 127.0.0.1 (DNS rebinding) would pass for its own.
+//! - `Host` must name this server, or a page whose name resolves to 127.0.0.1 (DNS rebinding) would pass for its own. The
+//!   machine's own name, which others on its network use, counts only where they connect, never on loopback.
 //! - A request that may change something must not come from another site's page: browsers tell by `Origin` and
 //!   `Sec-Fetch-Site`, and cannot send `application/json` to another site without asking first (a CORS preflight).
 //!
@@ -15,6 +16,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+
+use rustix::system::uname;
 
 use crate::{
     admin,
@@ -67,7 +70,7 @@ fn host<'a>(request: &'a Request, options: &ServerOptions) -> Result<&'a str, Ap
     let host = host.to_str().unwrap_or_default();
     let local = request.extensions().get::<LocalAddr>().map(|LocalAddr(local)| *local);
     for name in [Some(host), authority(request.uri())].into_iter().flatten() {
-        if !is_own(name, local) && !is_allowed(name, &options.allowed_hosts) {
+        if !is_own(name, local, own_name) && !is_allowed(name, &options.allowed_hosts) {
             let message =
                 format!("The host {name:?} is not this server's: use 127.0.0.1, or let --allowed-host add it.");
             return Err(ApiError::new(StatusCode::FORBIDDEN, message).code("host_not_allowed"));
@@ -81,15 +84,30 @@ fn authority(uri: &Uri) -> Option<&str> {
     uri.authority().map(|authority| authority.as_str())
 }
 
-/// Whether `host` is a name of loopback, or the very address that the client connected to, with the port it used.
-/// Without a connection of ours (another server embeds the router) any port will do.
-fn is_own(host: &str, local: Option<SocketAddr>) -> bool {
+/// Whether `host` is a name of loopback, or the very address that the client connected to, or from another machine this one's
+/// name; with the port it used. Without a connection of ours (another server embeds the router) any port will do.
+fn is_own(host: &str, local: Option<SocketAddr>, own_name: impl Fn() -> String) -> bool {
     let (name, port) = split(host);
     let address = local.map(|local| local.ip().to_canonical());
     let literal = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
     let named = ["127.0.0.1", "[::1]", "localhost"].iter().any(|own| own.eq_ignore_ascii_case(name))
-        || address.is_some_and(|address| literal.parse() == Ok(address));
+        || address.is_some_and(|address| {
+            literal.parse() == Ok(address) || (!address.is_loopback() && is_machine(name, &own_name()))
+        });
     named && local.is_none_or(|local| port.unwrap_or("80") == local.port().to_string())
+}
+
+/// Whether a machine that calls itself `own` is called `name` by others: so, or with the ending that local networks give.
+fn is_machine(name: &str, own: &str) -> bool {
+    const LOCAL: &str = ".local";
+    let (name, own) = (name.to_lowercase(), own.to_lowercase());
+    let bare = |name: &str| name.strip_suffix(LOCAL).unwrap_or(name).to_owned();
+    !own.is_empty() && bare(&name) == bare(&own)
+}
+
+/// What this machine calls itself.
+fn own_name() -> String {
+    uname().nodename().to_string_lossy().into_owned()
 }
 
 fn is_allowed(host: &str, allowed: &[String]) -> bool {
@@ -146,7 +164,7 @@ fn is_preflight(request: &Request) -> bool {
 fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PATCH, DELETE"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
@@ -168,6 +186,7 @@ mod tests {
 
     #[test]
     fn the_address_that_was_connected_to_is_a_name_of_ours() {
+        let name = || "my-mac".to_owned();
         for (host, local, own) in [
             ("192.168.1.5:8080", "192.168.1.5:8080", true),
             ("192.168.1.5:8080", "[::ffff:192.168.1.5]:8080", true),
@@ -186,9 +205,31 @@ mod tests {
             ("", "127.0.0.1:80", false),
             (":80", "127.0.0.1:80", false),
         ] {
-            assert_eq!(is_own(host, local.parse().ok()), own, "{host} at {local}");
+            assert_eq!(is_own(host, local.parse().ok(), name), own, "{host} at {local}");
         }
-        assert!(is_own("localhost:1234", None), "another server's router does not tell its port");
-        assert!(!is_own("evil.com:1234", None));
+        assert!(is_own("localhost:1234", None, name), "another server's router does not tell its port");
+        assert!(!is_own("evil.com:1234", None, name) && !is_own("my-mac", None, name));
+    }
+
+    /// On loopback a page's own name could be this one (T1).
+    #[test]
+    fn the_machines_name_is_a_name_of_ours_for_other_machines() {
+        for (host, local, own) in [
+            ("My-Mac.local:8080", "192.168.1.5:8080", true),
+            ("my-mac:8080", "[fe80::1]:8080", true),
+            ("my-mac.local:8081", "192.168.1.5:8080", false),
+            ("my-mac.local.evil.com:8080", "192.168.1.5:8080", false),
+            ("other.local:8080", "192.168.1.5:8080", false),
+            (".local:8080", "192.168.1.5:8080", false),
+            ("my-mac.local:8080", "127.0.0.1:8080", false),
+            ("my-mac:8080", "[::1]:8080", false),
+            ("my-mac:8080", "[::ffff:127.0.0.1]:8080", false),
+        ] {
+            for name in ["My-Mac", "my-mac.local"] {
+                assert_eq!(is_own(host, local.parse().ok(), || name.to_owned()), own, "{host} at {local}");
+            }
+        }
+        assert!(!is_own(":80", "10.0.0.1:80".parse().ok(), String::new));
+        assert!(!own_name().is_empty());
     }
 }

@@ -182,7 +182,7 @@ async fn listed_origins_may_call_and_read() {
         ];
         let answer = server.send("OPTIONS", "/v1/chat/completions", &preflight, "").await;
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, Some(origin)));
-        assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST, DELETE"));
+        assert_eq!(answer.header("access-control-allow-methods"), Some("GET, POST, PATCH, DELETE"));
         assert_eq!(answer.header("access-control-allow-headers"), Some("authorization, content-type"));
 
         let call = [JSON, ("Origin", origin), ("Sec-Fetch-Site", "cross-site"), ("Authorization", "Bearer key")];
