@@ -9,6 +9,9 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
+use hearth_core::{Error, ErrorKind};
+use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
 
 use crate::{
     error::ApiError,
@@ -18,8 +21,33 @@ use crate::{
 /// Bytes that are set aside on a client's mere word.
 const MOST_AT_ONCE: usize = 1 << 20;
 
+/// Bodies from this size are read beside the threads that serve streams.
+const LARGE: usize = 256 << 10;
+
 /// The extractor: the bytes of a body that is within the limits.
 pub(crate) struct WholeBody(pub(crate) Bytes);
+
+impl WholeBody {
+    /// What `read` makes of it.
+    pub(crate) async fn read<T: Send + 'static>(
+        self,
+        read: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Self(body) = self;
+        if body.len() < LARGE {
+            return read(&body);
+        }
+        let fault = || Error::internal("Reading the request met a fault of Hearth's own; the log says more.");
+        spawn_blocking(move || read(&body)).await.unwrap_or_else(|_| Err(fault()))
+    }
+
+    /// Its fields: it has to be a JSON object.
+    pub(crate) async fn object(self) -> Result<Map<String, Value>, Error> {
+        let invalid =
+            |error| Error::new(ErrorKind::InvalidRequest, format!("The body must be a JSON object: {error}."));
+        self.read(move |body| serde_json::from_slice(body).map_err(invalid)).await
+    }
+}
 
 impl FromRequest<AppState> for WholeBody {
     type Rejection = ApiError;

@@ -5,7 +5,10 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::{
-    extract::Request,
+    extract::{
+        Request,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -93,6 +96,18 @@ impl From<Error> for ApiError {
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
         };
         Self { status, code, message, param }
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     io::{self, Read},
 };
 
+use hearth_core::Error;
+
 /// 64 hexadecimal digits.
 ///
 /// # Errors
@@ -13,4 +15,9 @@ pub fn secret() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What whoever asked for one is told.
+pub(crate) fn no_secret(error: io::Error) -> Error {
+    Error::internal(format!("The system gives no random numbers: {error}."))
 }

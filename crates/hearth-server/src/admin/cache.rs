@@ -1,17 +1,10 @@
 //! What the caches on disk take up.
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::Admin;
-
-/// The folder is looked through no more often than this.
-const FRESH: Duration = Duration::from_secs(5);
 
 /// Where caches are kept on disk.
 #[derive(Debug, Clone)]
@@ -32,23 +25,12 @@ pub(super) struct Shown {
     used: u64,
 }
 
-/// What the folder had when it was last looked through.
-pub(super) type Seen = Mutex<Option<(Instant, u64)>>;
-
 impl Admin {
     /// The caches on disk; none where nothing is kept there.
     pub(super) async fn cache(&self) -> Option<Shown> {
         let CacheFolder { dir, limit, used } = self.running().cache.clone()?;
-        let mut seen = self.inner.cache_seen.lock().await;
-        let fresh = seen.filter(|(when, _)| when.elapsed() < FRESH);
-        let (_, used) = match fresh {
-            Some(fresh) => fresh,
-            None => {
-                let dir = dir.clone();
-                let bytes = spawn_blocking(move || used(&dir)).await.unwrap_or(0);
-                *seen.insert((Instant::now(), bytes))
-            }
-        };
+        let folder = dir.clone();
+        let used = self.inner.cache_seen.get(move || used(&folder)).await.unwrap_or(0);
         Some(Shown { dir, limit, used })
     }
 }

@@ -1,21 +1,19 @@
 //! `/admin/v1/conversations`: what Hearth's own page remembers of its chats. Clients' conversations are not here: what the
 //! server needs of those are its sessions.
 
-use std::collections::BTreeSet;
-
 use axum::{
     Json,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
     http::StatusCode,
 };
-use hearth_core::{Error, ErrorKind};
+use hearth_core::Error;
 use hearth_store::{Conversation, ConversationChanges, Message, MessageChanges, NewMessage, Role};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
     Admin,
-    models::{check_known, field, query},
+    models::{check_known, field},
 };
 use crate::{body::WholeBody, error::ApiError, library::LibraryError, state::AppState};
 
@@ -55,45 +53,37 @@ type Id = Result<Path<String>, PathRejection>;
 type Ids = Result<Path<(String, String)>, PathRejection>;
 type Fields = Map<String, Value>;
 
-/// The last changed first, of all or of those that a search finds.
+/// Where something was said last first, of all or of those that a search finds.
 pub(crate) async fn list(admin: Admin, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Json<List>, ApiError> {
-    let Wanted { q, limit, before } = query(wanted)?;
-    let (store, limit) = (admin.library().store(), limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE));
-    let (conversations, more) = match q.trim() {
-        "" => store.conversations(before, limit).await?,
-        words => store.search_conversations(words, before, limit).await?,
-    };
+    let Query(Wanted { q, limit, before }) = wanted?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let (conversations, more) = admin.library().store().search_conversations(&q, before, limit).await?;
     Ok(Json(List { conversations, more }))
 }
 
 /// A new one.
-pub(crate) async fn create(
-    admin: Admin,
-    WholeBody(body): WholeBody,
-) -> Result<(StatusCode, Json<Conversation>), ApiError> {
-    let conversation = admin.library().store().add_conversation(changes(&object(&body)?)?).await?;
+pub(crate) async fn create(admin: Admin, body: WholeBody) -> Result<(StatusCode, Json<Conversation>), ApiError> {
+    let conversation = admin.library().store().add_conversation(changes(&body.object().await?)?).await?;
     Ok((StatusCode::CREATED, Json(conversation)))
 }
 
 /// One with all its messages.
 pub(crate) async fn retrieve(admin: Admin, id: Id) -> Result<Json<Whole>, ApiError> {
     let store = admin.library().store();
-    let conversation = store.conversation(&read(id)?).await?;
+    let conversation = store.conversation(&id?.0).await?;
     Ok(Json(Whole { messages: store.messages(&conversation).await?, conversation }))
 }
 
 /// Changes what is named.
-pub(crate) async fn change(admin: Admin, id: Id, WholeBody(body): WholeBody) -> Result<Json<Conversation>, ApiError> {
-    let changes = changes(&object(&body)?)?;
-    Ok(Json(admin.library().store().change_conversation(&read(id)?, changes).await?))
+pub(crate) async fn change(admin: Admin, id: Id, body: WholeBody) -> Result<Json<Conversation>, ApiError> {
+    let changes = changes(&body.object().await?)?;
+    Ok(Json(admin.library().store().change_conversation(&id?.0, changes).await?))
 }
 
 /// Forgets it, and what the server's sessions hold of it.
 pub(crate) async fn remove(State(state): State<AppState>, admin: Admin, id: Id) -> Result<Json<Value>, ApiError> {
-    let (store, id) = (admin.library().store(), read(id)?);
-    let messages = store.messages(&store.conversation(&id).await?).await?;
-    let sessions: BTreeSet<String> = messages.into_iter().filter_map(|message| message.session).collect();
-    for session in sessions {
+    let (store, Path(id)) = (admin.library().store(), id?);
+    for session in store.sessions(&store.conversation(&id).await?).await? {
         state.engine.delete_session(&session, None).await?;
     }
     store.remove_conversation(&id).await?;
@@ -104,9 +94,9 @@ pub(crate) async fn remove(State(state): State<AppState>, admin: Admin, id: Id) 
 pub(crate) async fn add_message(
     admin: Admin,
     id: Id,
-    WholeBody(body): WholeBody,
+    body: WholeBody,
 ) -> Result<(StatusCode, Json<Message>), ApiError> {
-    let fields = object(&body)?;
+    let fields = body.object().await?;
     check_known(&fields, &NEW_MESSAGE)?;
     let role: Option<String> = field(&fields, "role", "a string")?;
     let role = role.and_then(|role| Role::parse(&role));
@@ -117,17 +107,13 @@ pub(crate) async fn add_message(
             .ok_or_else(|| Error::invalid("content", "content is missing: say what was said."))?,
         changes: MessageChanges { content: None, ..message_changes(&fields)? },
     };
-    Ok((StatusCode::CREATED, Json(admin.library().store().add_message(&read(id)?, message).await?)))
+    Ok((StatusCode::CREATED, Json(admin.library().store().add_message(&id?.0, message).await?)))
 }
 
 /// Changes what is named of a message, as of an answer that goes on.
-pub(crate) async fn change_message(
-    admin: Admin,
-    ids: Ids,
-    WholeBody(body): WholeBody,
-) -> Result<Json<Message>, ApiError> {
-    let (conversation, message) = read(ids)?;
-    let fields = object(&body)?;
+pub(crate) async fn change_message(admin: Admin, ids: Ids, body: WholeBody) -> Result<Json<Message>, ApiError> {
+    let Path((conversation, message)) = ids?;
+    let fields = body.object().await?;
     check_known(&fields, MESSAGE)?;
     let changes = message_changes(&fields)?;
     Ok(Json(admin.library().store().change_message(&conversation, &message, changes).await?))
@@ -158,16 +144,6 @@ fn message_changes(fields: &Fields) -> Result<MessageChanges, ApiError> {
 /// A field of a body; `Some(None)` where it is null, `None` where it is missing.
 fn given<T: DeserializeOwned>(fields: &Fields, name: &str, expected: &str) -> Result<Option<Option<T>>, ApiError> {
     fields.contains_key(name).then(|| field(fields, name, expected)).transpose()
-}
-
-/// A body that is an object, of any size that a body may have: people paste whole books.
-fn object(body: &[u8]) -> Result<Fields, ApiError> {
-    let invalid = |error| Error::new(ErrorKind::InvalidRequest, format!("The body must be a JSON object: {error}."));
-    Ok(serde_json::from_slice(body).map_err(invalid)?)
-}
-
-fn read<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ApiError> {
-    path.map(|Path(path)| path).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
 }
 
 impl From<hearth_store::Error> for ApiError {

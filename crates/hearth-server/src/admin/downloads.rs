@@ -8,10 +8,7 @@ use axum::{
 use hearth_core::Error;
 use serde::Serialize;
 
-use super::{
-    Admin,
-    models::{field, object},
-};
+use super::{Admin, models::field};
 use crate::{body::WholeBody, error::ApiError, library::Download};
 
 /// `list`.
@@ -33,8 +30,8 @@ pub(crate) async fn retrieve(admin: Admin, id: Id) -> Result<Json<Download>, Api
 }
 
 /// Begins one, or joins the one that is under way.
-pub(crate) async fn create(admin: Admin, WholeBody(body): WholeBody) -> Result<(StatusCode, Json<Download>), ApiError> {
-    let fields = object(&body)?;
+pub(crate) async fn create(admin: Admin, body: WholeBody) -> Result<(StatusCode, Json<Download>), ApiError> {
+    let fields = body.object().await?;
     let repo: Option<String> = field(&fields, "repo", "a repository's id, owner/name")?;
     let repo = repo.ok_or_else(|| Error::invalid("repo", "repo is missing: say which repository, owner/name."))?;
     let revision: Option<String> = field(&fields, "revision", "a branch, a tag or a commit")?;
@@ -57,7 +54,7 @@ pub(crate) async fn cancel(admin: Admin, id: Id) -> Result<Json<Download>, ApiEr
 }
 
 fn read(id: Id) -> Result<i64, ApiError> {
-    let Path(id) = id.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let Path(id) = id?;
     let unknown = |_| {
         let message = format!("There is no download {id:?}: an id is a number. List them again.");
         ApiError::new(StatusCode::NOT_FOUND, message).code("download_not_found")

@@ -3,7 +3,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -11,13 +11,15 @@ use subtle::ConstantTimeEq;
 
 use crate::{auth::bearer, error::ApiError, guard::PeerAddr, state::AppState};
 
-/// Middleware: lets a request pass that comes from this machine.
+/// Middleware: lets a request pass that comes from this machine. What it is answered is one person's, and stays in no cache.
 pub(crate) async fn this_machine_only(request: Request, next: Next) -> Result<Response, ApiError> {
     if !is_local(&request) {
         let message = "The management API answers programs on this machine only, at 127.0.0.1.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, message).code("loopback_only"));
     }
-    Ok(next.run(request).await)
+    let mut response = next.run(request).await;
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 /// Middleware: lets a request pass that carries the token.

@@ -3,13 +3,15 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::{Json, http::StatusCode};
-use hearth_core::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{Admin, running};
-use crate::{error::ApiError, secret::secret};
+use crate::{
+    error::ApiError,
+    secret::{no_secret, secret},
+};
 
 /// The setting that holds the hash, in hexadecimal digits.
 pub(super) const STORED: &str = "api_key_sha256";
@@ -22,9 +24,9 @@ pub(crate) struct Key {
 
 /// A key that every client needs from now on; one that was made before opens nothing any more.
 pub(crate) async fn create(admin: Admin) -> Result<Json<Key>, ApiError> {
-    let failed = |error| Error::internal(format!("The system gives no random numbers: {error}."));
-    let key = format!("hearth-{}", secret().map_err(failed)?);
+    let key = format!("hearth-{}", secret().map_err(no_secret)?);
     let hash = hash(key.as_bytes());
+    let _alone = admin.inner.opening.lock().await;
     admin.library().store().set_setting(STORED, &hash).await?;
     admin.running().key_hash = Some(hash);
     Ok(Json(Key { key }))
@@ -32,6 +34,7 @@ pub(crate) async fn create(admin: Admin) -> Result<Json<Key>, ApiError> {
 
 /// Takes it back. Not where that would leave the server open to other machines.
 pub(crate) async fn remove(admin: Admin) -> Result<Json<Value>, ApiError> {
+    let _alone = admin.inner.opening.lock().await;
     let store = admin.library().store();
     let will_be_open = running::stored(store).await?.settings.get(running::NETWORK) == Some(&true.into());
     let (is_open, has_other) = {

@@ -9,16 +9,16 @@ use std::{
 };
 
 use axum::{Json, http::StatusCode};
-use hearth_core::Error;
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-use super::{
-    Admin,
-    models::{field, object},
+use super::{Admin, models::field};
+use crate::{
+    body::WholeBody,
+    error::ApiError,
+    secret::{no_secret, secret},
 };
-use crate::{body::WholeBody, error::ApiError, secret::secret};
 
 /// How long a link opens the page.
 const LIFE: Duration = Duration::from_secs(600);
@@ -73,13 +73,12 @@ impl Admin {
 
 /// A new link.
 pub(crate) async fn create(admin: Admin) -> Result<Json<Link>, ApiError> {
-    let failed = |error| Error::internal(format!("The system gives no random numbers: {error}."));
-    Ok(Json(Link { url: admin.link().map_err(failed)? }))
+    Ok(Json(Link { url: admin.link().map_err(no_secret)? }))
 }
 
 /// The token for a link's key.
-pub(crate) async fn sign_in(admin: Admin, WholeBody(body): WholeBody) -> Result<Json<Session>, ApiError> {
-    let key: Option<String> = field(&object(&body)?, "key", "a link's key")?;
+pub(crate) async fn sign_in(admin: Admin, body: WholeBody) -> Result<Json<Session>, ApiError> {
+    let key: Option<String> = field(&body.object().await?, "key", "a link's key")?;
     if admin.inner.keys.take(&key.unwrap_or_default()) {
         return Ok(Json(Session { token: admin.options().token.clone() }));
     }

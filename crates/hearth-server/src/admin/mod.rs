@@ -16,6 +16,7 @@ mod logs;
 pub(crate) mod models;
 pub(crate) mod offer;
 mod running;
+mod seen;
 pub(crate) mod settings;
 mod specs;
 pub(crate) mod status;
@@ -69,7 +70,13 @@ struct Inner {
     started: Instant,
     keys: links::Keys,
     running: std::sync::Mutex<Running>,
-    cache_seen: cache::Seen,
+    /// Held while the key or who may reach the server changes, so that what is stored and what counts stay the same, and no
+    /// server is open without a key.
+    opening: Mutex<()>,
+    /// Bytes that the caches take on disk.
+    cache_seen: seen::Seen<u64>,
+    /// Bytes that may still be downloaded.
+    free_seen: seen::Seen<Option<u64>>,
     /// Requests to each model, by its source, that the library has counted. Held while the engine is told what to offer, so
     /// that a later list does not come before an earlier one.
     counted: Mutex<HashMap<String, u64>>,
@@ -80,10 +87,19 @@ struct Inner {
 impl Admin {
     /// Nothing runs yet.
     pub fn new(mut options: AdminOptions) -> Self {
-        let (counted, closing) = (Mutex::default(), watch::channel(false).0);
         let running = std::mem::take(&mut options.running).into();
-        let (started, keys, cache_seen) = (Instant::now(), links::Keys::default(), cache::Seen::default());
-        Self { inner: Arc::new(Inner { options, started, keys, running, cache_seen, counted, closing }) }
+        let inner = Inner {
+            options,
+            started: Instant::now(),
+            keys: links::Keys::default(),
+            running,
+            opening: Mutex::default(),
+            cache_seen: seen::Seen::default(),
+            free_seen: seen::Seen::default(),
+            counted: Mutex::default(),
+            closing: watch::Sender::new(false),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the engine is to offer: the models that were named, then those of the library that can be used.
@@ -93,7 +109,8 @@ impl Admin {
     pub async fn specs(&self) -> Result<Vec<ModelSpec>> {
         let library = self.library();
         let mut specs = specs::merge(&self.options().named, &library.models().await?, |dir| library.is_gone(dir));
-        if let Some(idle) = self.idle() {
+        let idle = self.running().idle();
+        if let Some(idle) = idle {
             specs.iter_mut().for_each(|spec| _ = spec.settings.keep_alive.get_or_insert(idle));
         }
         Ok(specs)

@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Path, Query, State, rejection::PathRejection, rejection::QueryRejection},
 };
-use hearth_core::{Error, ErrorKind};
+use hearth_core::Error;
 use hearth_engine::{Status, WorkerState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,9 +17,6 @@ use crate::{
     models::Card,
     state::AppState,
 };
-
-/// No change has more bytes.
-const MAX_BODY: usize = 1 << 20;
 
 const CHANGES: [&str; 4] = ["name", "pinned", "settings", "aliases"];
 
@@ -64,7 +61,7 @@ pub(crate) async fn list(State(state): State<AppState>, admin: Admin) -> Result<
 
 /// The model that a name means; it may have slashes in it.
 pub(crate) async fn retrieve(State(state): State<AppState>, admin: Admin, name: Name) -> Result<Json<Shown>, ApiError> {
-    Ok(Json(shown(&state, admin.library().model(&read(name)?).await?)))
+    Ok(Json(shown(&state, admin.library().model(&name?.0).await?)))
 }
 
 /// Renames it, pins it, sets it up: all of that or nothing. What is not named stays.
@@ -72,9 +69,9 @@ pub(crate) async fn change(
     State(state): State<AppState>,
     admin: Admin,
     name: Name,
-    WholeBody(body): WholeBody,
+    body: WholeBody,
 ) -> Result<Json<Shown>, ApiError> {
-    let changes = object(&body)?;
+    let changes = body.object().await?;
     check_known(&changes, &CHANGES)?;
     let change = Change {
         name: field(&changes, "name", "a string")?,
@@ -82,7 +79,7 @@ pub(crate) async fn change(
         pinned: field(&changes, "pinned", "true or false")?,
         settings: field(&changes, "settings", "an object")?,
     };
-    let model = admin.library().change(&read(name)?, &change).await?;
+    let model = admin.library().change(&name?.0, &change).await?;
     admin.offer(&state.engine).await?;
     Ok(Json(shown(&state, model)))
 }
@@ -94,8 +91,8 @@ pub(crate) async fn remove(
     name: Name,
     how: Result<Query<How>, QueryRejection>,
 ) -> Result<Json<Removed>, ApiError> {
-    let force = query(how)?.force;
-    let mut removal = admin.library().removal(&read(name)?).await?;
+    let Query(How { force }) = how?;
+    let mut removal = admin.library().removal(&name?.0).await?;
     let id = removal.model().id.clone();
     // One that cannot be used is not offered.
     if state.engine.status().iter().any(|status| status.card.id == id) {
@@ -105,31 +102,17 @@ pub(crate) async fn remove(
     admin.offer(&state.engine).await?;
     let freed = removal.carry_out().await;
     admin.offer(&state.engine).await?;
-    Ok(Json(Removed { id, freed_bytes: freed? }))
+    let freed_bytes = freed?;
+    if let Err(error) = state.engine.forget_sessions(&id).await {
+        tracing::warn!("the sessions with {id} are kept: {error}");
+    }
+    Ok(Json(Removed { id, freed_bytes }))
 }
 
 fn shown(state: &AppState, model: Model) -> Shown {
     let is_loaded = |status: &Status| status.card.id == model.id && status.worker != WorkerState::Stopped;
     let loaded = state.engine.status().into_iter().find(is_loaded).map(Card::from);
     Shown { model, loaded }
-}
-
-fn read(name: Name) -> Result<String, ApiError> {
-    name.map(|Path(name)| name).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
-}
-
-/// What a query says, or why it cannot be read.
-pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    query.map(|Query(query)| query).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
-}
-
-/// A body that is a JSON object.
-pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let invalid = |message: String| Error::new(ErrorKind::InvalidRequest, message);
-    if body.len() > MAX_BODY {
-        return Err(invalid(format!("The body has {} bytes, and {MAX_BODY} is the limit.", body.len())).into());
-    }
-    Ok(serde_json::from_slice(body).map_err(|error| invalid(format!("The body must be a JSON object: {error}.")))?)
 }
 
 /// That a body names no field but these.

@@ -8,7 +8,7 @@ use hearth_core::Error;
 use hearth_hub::search::{Search, Sort};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, models::query};
+use super::Admin;
 use crate::{
     error::ApiError,
     library::{CatalogModel, RepoFit, SearchHit},
@@ -49,7 +49,7 @@ pub(crate) async fn search(
     admin: Admin,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<List<SearchHit>>, ApiError> {
-    let Wanted { q, author, sort: order, limit } = query(wanted)?;
+    let Query(Wanted { q, author, sort: order, limit }) = wanted?;
     let search = Search {
         words: q,
         author,
@@ -62,7 +62,8 @@ pub(crate) async fn search(
 
 /// How a repository's model would fit this machine.
 pub(crate) async fn fit(admin: Admin, whose: Result<Query<Whose>, QueryRejection>) -> Result<Json<RepoFit>, ApiError> {
-    Ok(Json(admin.library().fit_of(&query(whose)?.repo).await?))
+    let Query(Whose { repo }) = whose?;
+    Ok(Json(admin.library().fit_of(&repo).await?))
 }
 
 fn sort(name: &str) -> Result<Sort, Error> {

@@ -9,24 +9,24 @@ use std::{
 };
 
 use hearth_core::model::KeepAlive;
-use hearth_engine::{Engine, EngineOptions, WorkerState};
+use hearth_engine::EngineOptions;
 use hearth_store::Store;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Admin, cache::CacheFolder};
-use crate::library::{DATABASE, LibraryError, Result};
-
-/// A setting: its name, what it must be, and whether a value is that.
-type Line = (&'static str, &'static str, fn(&Value) -> bool);
+use crate::library::{DATABASE, Line, Result, wrong};
 
 pub(super) const NETWORK: &str = "network";
 const IDLE: &str = "idle_timeout";
 
+/// With fewer bytes for all models not even the smallest could answer.
+const LEAST_MEMORY: i64 = 256 << 20;
+
 const LINES: [Line; 6] = [
     ("port", "a port, 1 to 65535", |value| is_within(value, 1, 65_535)),
     (NETWORK, "true or false", Value::is_boolean),
-    ("memory", "a number of bytes above 0", |value| is_within(value, 1, i64::MAX)),
+    ("memory", "a number of bytes, 268435456 (256 MB) at least", |value| is_within(value, LEAST_MEMORY, i64::MAX)),
     ("cache_memory", "a number of bytes", |value| is_within(value, 0, i64::MAX)),
     ("cache_disk", "a number of bytes", |value| is_within(value, 0, i64::MAX)),
     (IDLE, "a number of seconds, or -1 for never", |value| is_within(value, -1, i64::from(u32::MAX))),
@@ -126,8 +126,7 @@ pub(super) fn take(changes: &mut Map<String, Value>) -> Result<Map<String, Value
     for (name, expected, is_good) in LINES {
         let Some(value) = changes.shift_remove(name) else { continue };
         if !value.is_null() && !is_good(&value) {
-            let (key, expected) = (name.to_owned(), expected.to_owned());
-            return Err(LibraryError::Setting { key, expected, given: value.to_string().chars().take(80).collect() });
+            return Err(wrong(name, expected, &value));
         }
         own.insert(name.to_owned(), value);
     }
@@ -136,7 +135,7 @@ pub(super) fn take(changes: &mut Map<String, Value>) -> Result<Map<String, Value
 
 impl Admin {
     /// Stores what [`take`] took; null takes one back.
-    pub(super) async fn store_server_settings(&self, changes: &Map<String, Value>, engine: &Engine) -> Result<()> {
+    pub(super) async fn store_server_settings(&self, changes: &Map<String, Value>) -> Result<()> {
         for (name, value) in changes {
             match value {
                 Value::Null => self.library().store().remove_setting(name).await?,
@@ -144,7 +143,7 @@ impl Admin {
             }
         }
         if let Some(value) = changes.get(IDLE) {
-            self.set_idle(value, engine).await;
+            self.running().set_idle(value);
         }
         Ok(())
     }
@@ -156,39 +155,10 @@ impl Admin {
         Ok(Shown {
             stored: LINES.iter().map(|(name, ..)| ((*name).to_owned(), value(name))).collect(),
             needs_restart: LINES.iter().any(|(name, ..)| running.would_change(name, set.get(*name))),
-            api_key: ApiKey { set: running.has_key || running.key_hash.is_some() },
+            api_key: ApiKey { set: running.has_any_key() },
             in_force: running.in_force.clone(),
             from: running.from.clone(),
         })
-    }
-
-    /// How long models stay loaded that say nothing of it themselves; none where that is the engine's matter.
-    pub(super) fn idle(&self) -> Option<KeepAlive> {
-        self.running().in_force.get(IDLE).and_then(Value::as_i64).map(keep_alive)
-    }
-
-    /// Models that are loaded hear of it at once, the others when they are.
-    async fn set_idle(&self, value: &Value, engine: &Engine) {
-        {
-            let mut running = self.running();
-            if running.from.get(IDLE) == Some(&Source::Flag) {
-                return;
-            }
-            let (from, value) = match value.as_i64() {
-                Some(seconds) => (Source::Setting, seconds),
-                None => (Source::Default, seconds(EngineOptions::default().keep_alive)),
-            };
-            running.from.insert(IDLE, from);
-            running.in_force.insert(IDLE.to_owned(), value.into());
-        }
-        let models = self.library().models().await.unwrap_or_default();
-        let has_own = |id: &str| models.iter().any(|model| model.id == id && model.settings.keep_alive.is_some());
-        for status in engine.status() {
-            if status.worker == WorkerState::Ready && !has_own(&status.card.id) {
-                // One that cannot be loaded is gone by now.
-                let _ = engine.load(&status.card.id, self.idle()).await;
-            }
-        }
     }
 
     pub(super) fn running(&self) -> MutexGuard<'_, Running> {
@@ -198,10 +168,40 @@ impl Admin {
 }
 
 impl Running {
+    /// How long models stay loaded that say nothing of it themselves; none where that is the engine's matter, as what was said
+    /// at the start is, down to parts of a second.
+    pub(super) fn idle(&self) -> Option<KeepAlive> {
+        let set = self.in_force.get(IDLE).filter(|_| !self.is_said(IDLE));
+        set.and_then(Value::as_i64).map(keep_alive)
+    }
+
+    fn set_idle(&mut self, value: &Value) {
+        if self.is_said(IDLE) {
+            return;
+        }
+        let (from, value) = match value.as_i64() {
+            Some(seconds) => (Source::Setting, seconds),
+            None => (Source::Default, seconds(EngineOptions::default().keep_alive)),
+        };
+        self.from.insert(IDLE, from);
+        self.in_force.insert(IDLE.to_owned(), value.into());
+    }
+
+    fn is_said(&self, name: &str) -> bool {
+        self.from.get(name) == Some(&Source::Flag)
+    }
+
+    /// Whether clients need a key, whoever made it.
+    pub(super) fn has_any_key(&self) -> bool {
+        self.has_key || self.key_hash.is_some()
+    }
+
     /// Whether the server would use something else if it were started again in the same way.
     fn would_change(&self, name: &str, stored: Option<&Value>) -> bool {
+        // Without a key nobody else is let in, whatever is stored.
+        let is_void = name == NETWORK && stored == Some(&true.into()) && !self.has_any_key();
         match (self.from.get(name), stored) {
-            (Some(Source::Flag), _) => false,
+            _ if is_void || self.is_said(name) => false,
             (_, Some(stored)) => self.in_force.get(name) != Some(stored),
             (from, None) => from == Some(&Source::Setting),
         }
@@ -223,5 +223,42 @@ pub fn seconds(time: KeepAlive) -> i64 {
     match time {
         KeepAlive::For(time) => time.as_secs().try_into().unwrap_or(i64::MAX),
         KeepAlive::Forever => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn running(in_force: Value, from: &[(&'static str, Source)]) -> Running {
+        let in_force = in_force.as_object().cloned().unwrap_or_default();
+        Running { in_force, from: from.iter().copied().collect(), ..Running::default() }
+    }
+
+    #[test]
+    fn a_network_that_no_key_opens_needs_no_restart() {
+        let mut running = running(json!({"network": false}), &[(NETWORK, Source::Default)]);
+        assert!(!running.would_change(NETWORK, Some(&true.into())));
+        running.key_hash = Some("00".to_owned());
+        assert!(running.would_change(NETWORK, Some(&true.into())));
+    }
+
+    #[test]
+    fn an_idle_time_that_was_said_at_the_start_is_left_to_the_engine() {
+        let mut said = running(json!({"idle_timeout": 0}), &[(IDLE, Source::Flag)]);
+        said.set_idle(&7.into());
+        assert_eq!(said.idle(), None);
+        let mut stored = running(json!({"idle_timeout": 7}), &[(IDLE, Source::Setting)]);
+        assert_eq!(stored.idle(), Some(keep_alive(7)));
+        stored.set_idle(&Value::Null);
+        assert_eq!(stored.idle(), Some(EngineOptions::default().keep_alive));
+    }
+
+    #[test]
+    fn a_stored_setting_that_cannot_be_is_left_out() {
+        let stored = [("memory", json!(12)), ("port", json!(9))].map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(Value::Object(Stored::of(&stored.into()).settings), json!({"port": 9}));
     }
 }

@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Admin, models::object, running};
+use super::{Admin, running};
 use crate::{
     body::WholeBody,
     error::ApiError,
@@ -30,13 +30,14 @@ pub(crate) async fn retrieve(admin: Admin) -> Result<Json<All>, ApiError> {
 pub(crate) async fn change(
     State(state): State<AppState>,
     admin: Admin,
-    WholeBody(body): WholeBody,
+    body: WholeBody,
 ) -> Result<Json<All>, ApiError> {
-    let mut changes = object(&body)?;
+    let mut changes = body.object().await?;
     let server = running::take(&mut changes)?;
+    let _alone = admin.inner.opening.lock().await;
     check_network(&admin, &server)?;
     admin.library().change_settings(&changes).await.map_err(with_all_names)?;
-    admin.store_server_settings(&server, &state.engine).await?;
+    admin.store_server_settings(&server).await?;
     admin.offer(&state.engine).await?;
     Ok(Json(all(&admin).await?))
 }
@@ -47,7 +48,7 @@ async fn all(admin: &Admin) -> Result<All, LibraryError> {
 
 fn check_network(admin: &Admin, changes: &Map<String, Value>) -> Result<(), ApiError> {
     let opens = changes.get(running::NETWORK) == Some(&true.into());
-    if !opens || admin.needs_key() || admin.running().has_key {
+    if !opens || admin.running().has_any_key() {
         return Ok(());
     }
     let message = "Other machines may use this server only with an API key: make one first.";

@@ -1,10 +1,11 @@
 //! What the engine is told of the library's models.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use hearth_core::{model::KeepAlive, sampling::SamplingOverrides};
+use hearth_core::sampling::SamplingOverrides;
 use hearth_engine::{ModelSettings, ModelSpec};
 
+use super::keep_alive;
 use crate::library::Model;
 
 /// The models that were named, as the library knows them where it does, then its others that can be used. A named one that
@@ -46,10 +47,7 @@ fn spec_of(model: &Model) -> ModelSpec {
                 repetition_penalty: settings.repetition_penalty,
                 ..SamplingOverrides::default()
             },
-            keep_alive: settings.keep_alive.map(|seconds| match u64::try_from(seconds) {
-                Ok(seconds) => KeepAlive::For(Duration::from_secs(seconds)),
-                Err(_) => KeepAlive::Forever,
-            }),
+            keep_alive: settings.keep_alive.map(keep_alive),
             pinned: model.pinned,
         },
     }

@@ -1,6 +1,6 @@
 //! `/admin/v1/status` and `/logs`: how the server is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, cache, models::query};
+use super::{Admin, cache};
 use crate::{error::ApiError, models::Card, state::AppState};
 
 /// Lines of the log where nobody says how many.
@@ -70,25 +70,25 @@ pub(crate) async fn status(State(state): State<AppState>, admin: Admin) -> Json<
 
 /// What the server has logged last.
 pub(crate) async fn logs(admin: Admin, wanted: Result<Query<Wanted>, QueryRejection>) -> Result<Json<Logs>, ApiError> {
-    let lines = query(wanted)?.lines.unwrap_or(LINES);
+    let Query(wanted) = wanted?;
+    let lines = wanted.lines.unwrap_or(LINES);
     Ok(Json(Logs { lines: admin.options().logs.last(lines) }))
 }
 
 impl Status {
     pub(super) async fn of(state: &AppState, admin: &Admin) -> Self {
         let (models, options) = (state.engine.status(), admin.options());
-        let used = |memory: &hearth_engine::Memory| memory.weights + memory.kept + memory.running;
         let dir = options.library.download_dir();
-        // The folder comes with the first download.
-        let there = dir.ancestors().find(|dir| dir.is_dir());
+        let folder = dir.clone();
+        let (free, cache) = tokio::join!(admin.inner.free_seen.get(move || free(&folder)), admin.cache());
         Self {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_seconds: admin.inner.started.elapsed().as_secs(),
             url: options.url.clone(),
-            memory: Memory { limit: options.memory_limit, used: models.iter().map(|model| used(&model.memory)).sum() },
-            disk: Disk { free: there.and_then(|dir| hearth_hub::download::free(dir).ok()), dir },
-            cache: admin.cache().await,
+            memory: Memory { limit: options.memory_limit, used: models.iter().map(|model| model.memory.total()).sum() },
+            disk: Disk { free: free.flatten(), dir },
+            cache,
             requests: Requests {
                 running: models.iter().map(|model| model.running).sum(),
                 waiting: models.iter().map(|model| model.queued).sum(),
@@ -101,4 +101,10 @@ impl Status {
     pub(super) fn is_moving(&self) -> bool {
         self.models.iter().any(Card::is_loading)
     }
+}
+
+/// Bytes that may still be written to a folder, which comes with the first download.
+fn free(dir: &Path) -> Option<u64> {
+    let there = dir.ancestors().find(|dir| dir.is_dir())?;
+    hearth_hub::download::free(there).ok()
 }

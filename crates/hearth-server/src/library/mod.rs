@@ -38,8 +38,10 @@ pub use offer::{CatalogModel, CatalogVariant, RepoFit, SearchHit};
 use removal::Gone;
 pub use removal::Removal;
 pub use scanning::SilentFolder;
+pub(crate) use scanning::on_thread;
 use scanning::{Found, Seen};
 pub use settings::Settings;
+pub(crate) use settings::{Line, wrong};
 
 /// Events that a slow listener may be behind before it loses some.
 const EVENTS: usize = 256;

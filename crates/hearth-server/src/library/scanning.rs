@@ -305,7 +305,7 @@ fn needs(dir: &Path) -> Option<Needs> {
 
 /// Does what blocks on a thread of its own, which the end of the program does not wait for. `None`: it panicked, and has
 /// said so.
-pub(super) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
     std::thread::spawn(move || {
         // Whoever asked may have gone.

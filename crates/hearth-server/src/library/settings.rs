@@ -22,7 +22,7 @@ pub struct Settings {
 }
 
 /// A setting: its name, what it must be, and whether a value is that.
-type Line = (&'static str, &'static str, fn(&Value) -> bool);
+pub(crate) type Line = (&'static str, &'static str, fn(&Value) -> bool);
 
 const FOLDERS: &str = "model_folders";
 const DEFAULT_MODEL: &str = "default_model";
@@ -133,7 +133,7 @@ fn check(changes: &Map<String, Value>, lines: &[Line], prefix: &str) -> Result<(
 }
 
 /// The error of a value that is not as `expected`.
-pub(super) fn wrong(key: &str, expected: &str, value: &Value) -> LibraryError {
+pub(crate) fn wrong(key: &str, expected: &str, value: &Value) -> LibraryError {
     const LONGEST: usize = 80;
     let given = value.to_string().chars().take(LONGEST).collect();
     LibraryError::Setting { key: key.to_owned(), expected: expected.to_owned(), given }

@@ -4,13 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::{
     Extension,
-    body::Bytes,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{Stream, StreamExt, stream};
-use hearth_core::{Error, Result, event::Event};
+use hearth_core::{Result, event::Event};
 use hearth_engine::ChatStream;
 use tokio::time::timeout;
 
@@ -28,18 +27,16 @@ use crate::{
     state::AppState,
 };
 
-/// Bodies from this size are read beside the threads that serve streams.
-const LARGE_BODY: usize = 256 << 10;
-
 /// Answers a conversation, at once or as a stream.
 pub(crate) async fn complete(
     State(state): State<AppState>,
     Extension(entry): Extension<Entry>,
     headers: HeaderMap,
-    WholeBody(body): WholeBody,
+    body: WholeBody,
 ) -> Result<Response, ApiError> {
+    let session = headers.get(sessions::HEADER).cloned();
     let ChatCall { request, choices, stream, include_usage } =
-        read(body, headers.get(sessions::HEADER).cloned()).await?;
+        body.read(move |body| convert::chat_call(body, session.as_ref())).await?;
     let model = state.engine.find(&request.model).map(|status| status.card.id);
     entry.asks(Wish {
         model: model.as_ref().unwrap_or(&request.model).clone(),
@@ -54,16 +51,6 @@ pub(crate) async fn complete(
         return Ok(whole(&head, answers, &entry).await?);
     }
     streamed(head, choices, include_usage, entry.watch(answers), state.options.keep_alive).await
-}
-
-async fn read(body: Bytes, session: Option<HeaderValue>) -> Result<ChatCall> {
-    if body.len() < LARGE_BODY {
-        return convert::chat_call(&body, session.as_ref());
-    }
-    let reading = tokio::task::spawn_blocking(move || convert::chat_call(&body, session.as_ref()));
-    reading
-        .await
-        .unwrap_or_else(|_| Err(Error::internal("Reading the request met a fault of Hearth's own; the log says more.")))
 }
 
 async fn whole(head: &Head, answers: ChatStream, entry: &Entry) -> Result<Response> {

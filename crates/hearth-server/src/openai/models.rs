@@ -54,7 +54,7 @@ pub(crate) async fn retrieve(
     State(state): State<AppState>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Card>, ApiError> {
-    let Path(id) = id.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let Path(id) = id?;
     Ok(Json(Card::of(state.engine.find(&id)?)))
 }
 

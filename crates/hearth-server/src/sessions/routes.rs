@@ -47,7 +47,7 @@ pub(crate) async fn retrieve(
     id: Id,
     model: Model,
 ) -> Result<Json<Conversation>, ApiError> {
-    let (id, model) = (read(id)?, chosen(model)?);
+    let (id, model) = (id?.0, model?.0.model);
     let (info, messages) = state.engine.session(&id, model.as_deref()).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(Conversation { card: info.into(), messages: messages.into_iter().map(Into::into).collect() }))
 }
@@ -59,14 +59,14 @@ pub(crate) async fn rename(
     model: Model,
     WholeBody(body): WholeBody,
 ) -> Result<Json<Card>, ApiError> {
-    let (id, model, title) = (read(id)?, chosen(model)?, title(&body)?);
+    let (id, model, title) = (id?.0, model?.0.model, title(&body)?);
     let renamed = state.engine.rename_session(&id, model.as_deref(), title).await?.ok_or_else(|| unknown(&id))?;
     Ok(Json(renamed.into()))
 }
 
 /// Forgets a session, and what the caches keep of it: with all models, where none is chosen.
 pub(crate) async fn delete(State(state): State<AppState>, id: Id, model: Model) -> Result<Json<Deleted>, ApiError> {
-    let (id, model) = (read(id)?, chosen(model)?);
+    let (id, model) = (id?.0, model?.0.model);
     if !state.engine.delete_session(&id, model.as_deref()).await? {
         return Err(unknown(&id));
     }
@@ -80,7 +80,7 @@ pub(crate) async fn fork(
     model: Model,
     WholeBody(body): WholeBody,
 ) -> Result<Json<Card>, ApiError> {
-    let (id, model, to) = (read(id)?, chosen(model)?, new_id(&body)?);
+    let (id, model, to) = (id?.0, model?.0.model, new_id(&body)?);
     let forked = state.engine.fork_session(&id, model.as_deref(), to.clone()).await.map_err(|error| match error {
         ForkError::Unknown => unknown(&id),
         ForkError::Taken => taken(&to.unwrap_or_default()),
@@ -111,15 +111,6 @@ fn title(body: &[u8]) -> Result<Option<String>> {
             Err(Error::invalid("title", format!("title must have at most {LONGEST_TITLE} characters, not {length}.")))
         }
     }
-}
-
-fn read(id: Id) -> Result<String, ApiError> {
-    id.map(|Path(id)| id).map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))
-}
-
-fn chosen(model: Model) -> Result<Option<String>, ApiError> {
-    let refused = |rejection: QueryRejection| ApiError::new(rejection.status(), rejection.body_text());
-    model.map(|Query(chosen)| chosen.model).map_err(refused)
 }
 
 fn unknown(id: &str) -> ApiError {

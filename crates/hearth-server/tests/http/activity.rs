@@ -1,7 +1,11 @@
 //! What the page shows of the requests of others: each as far as it has come, and all of them in sums.
 
-use std::{sync::mpsc, time::Duration};
+use std::{
+    sync::{Mutex, mpsc},
+    time::Duration,
+};
 
+use hearth_engine::fake::FakeRunner;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -11,7 +15,7 @@ use tokio::{
 
 use crate::{
     admin::{JSON, TOKEN, World},
-    support::request,
+    support::{Setup, request},
 };
 
 const AGENT: [(&str, &str); 3] = [JSON, ("x-api-key", "key"), ("User-Agent", "test/1")];
@@ -141,6 +145,36 @@ async fn it_is_told_from_waiting_to_its_end_and_dropping_it_cancels_it() {
     }
     states.dedup();
     assert_eq!(states, ["waiting", "answering", "done"]);
+}
+
+/// Requests without a pause do not keep the page from seeing how far a load is.
+#[tokio::test]
+async fn a_load_is_told_of_whatever_else_goes_on() {
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let loading = move || {
+        let _ = gate.lock().unwrap().recv();
+        Ok(FakeRunner::saying("hi"))
+    };
+    let world = World::running(Setup::loading(loading), Some("key")).await;
+    let mut events = listen(&world).await;
+    let _loading = world.chat("one").await;
+    let told = async {
+        let mut frames = 0;
+        while frames < 4 {
+            frames += usize::from(events.next_line().await.unwrap().unwrap().contains(r#""state":"loading""#));
+        }
+    };
+    let traffic = async {
+        loop {
+            world.server.send("POST", "/v1/chat/completions", &AGENT, "{").await;
+        }
+    };
+    tokio::select! {
+        told = timeout(Duration::from_secs(20), told) => told.expect("four in time"),
+        () = traffic => {}
+    }
+    drop(open);
 }
 
 #[tokio::test]

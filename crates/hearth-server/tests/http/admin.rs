@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{Answer, Server, Setup, request};
+use crate::support::{Answer, Server, Setup, request, until};
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
 pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -60,6 +60,21 @@ impl World {
     }
 
     pub(crate) async fn start(gate: Option<mpsc::Receiver<()>>, key: Option<&str>) -> Self {
+        let gate = gate.map(|gate| Arc::new(Mutex::new(gate)));
+        let runner = move || {
+            let gate = gate.clone();
+            FakeRunner::saying("hi").before_step(move |_, _| {
+                if let Some(gate) = &gate {
+                    let _ = gate.lock().unwrap().recv();
+                }
+                Ok(())
+            })
+        };
+        Self::running(Setup::new(runner), key).await
+    }
+
+    /// A server with Ember and `one`, which run as `setup` says.
+    pub(crate) async fn running(mut setup: Setup, key: Option<&str>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (ember, own) = (home.path().join("models/ember-1"), home.path().join("models"));
         write(&ember);
@@ -82,16 +97,6 @@ impl World {
             logs: logs.clone(),
             memory_limit: 8 << 30,
             running: running(key.is_some()),
-        });
-        let gate = gate.map(|gate| Arc::new(Mutex::new(gate)));
-        let mut setup = Setup::new(move || {
-            let gate = gate.clone();
-            FakeRunner::saying("hi").before_step(move |_, _| {
-                if let Some(gate) = &gate {
-                    let _ = gate.lock().unwrap().recv();
-                }
-                Ok(())
-            })
         });
         setup.server.admin = Some(admin.clone());
         setup.server.api_key = key.map(str::to_owned);
@@ -156,7 +161,12 @@ fn running(has_key: bool) -> Running {
 
 fn options(home: &Path, hub: &TestHub, ember: PathBuf, own: PathBuf) -> LibraryOptions {
     let cache = home.join("hub");
-    let patience = Patience { retries: 0, first_wait: Duration::from_millis(1), stall: Duration::from_secs(20) };
+    let patience = Patience {
+        retries: 0,
+        first_wait: Duration::from_millis(1),
+        longest_asked: Duration::from_secs(600),
+        stall: Duration::from_secs(20),
+    };
     LibraryOptions {
         data_dir: home.to_path_buf(),
         hub: HubOptions { patience, ..HubOptions::new(hub.url(), &cache) },
@@ -197,6 +207,7 @@ async fn only_the_token_opens_it_and_no_page_of_another_site() {
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, None));
     let answer = world.server.send("GET", "/admin/v1/status", &[token], "").await;
     assert_eq!((answer.status, answer.json()["pid"].as_u64()), (200, Some(u64::from(std::process::id()))));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
     // What the API key opens, it opens too; and it is no API key.
     assert_eq!(world.server.send("GET", "/v1/models", &[token], "").await.status, 200);
     assert_eq!(world.server.send("GET", "/v1/models", &[("x-api-key", TOKEN)], "").await.status, 401);
@@ -272,6 +283,24 @@ async fn a_model_that_answers_is_removed_only_by_force() {
     let status = Answer::read(&mut stream).await.status;
     assert!([200, 503].contains(&status), "{status}");
     assert_eq!(code(&world.ask("DELETE", "/models/one", "").await), (404, "model_not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_model_that_is_removed_takes_its_sessions_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup::new(|| FakeRunner::saying("hi"));
+    setup.engine.sessions.dir = Some(dir.path().into());
+    let world = World::running(setup, Some("key")).await;
+    let body = json!({ "model": "one", "session_id": "s", "messages": [{ "role": "user", "content": "hi" }] });
+    let key = [JSON, ("x-api-key", "key")];
+    assert_eq!(world.server.send("POST", "/v1/chat/completions", &key, &body.to_string()).await.status, 200);
+    let files = || {
+        let folders = fs::read_dir(dir.path()).into_iter().flatten().flatten();
+        folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten()).count()
+    };
+    until(|| files() == 1, "the session's file").await;
+    assert_eq!(world.ask("DELETE", "/models/one?force=true", "").await.status, 200);
+    until(|| files() == 0, "its end").await;
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ async fn a_conversation_is_a_tree_that_is_kept() {
     let found = world.get("/conversations?q=pol").await;
     assert_eq!((&found["more"], &found["conversations"][0]["snippet"]), (&json!(false), &json!("A pole.")));
     assert_eq!(world.get("/conversations?q=rope").await["conversations"], json!([]));
+    assert_eq!(world.get("/conversations?q=%00%20ships%00").await["conversations"][0]["id"], made["id"]);
     let listed = world.get("/conversations?limit=1").await;
     assert_eq!(listed, json!({"conversations": [changed], "more": false}));
     let before = format!("/conversations?before={}", changed["updated_at"]);
