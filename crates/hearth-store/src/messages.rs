@@ -107,7 +107,8 @@ impl Store {
 
     /// The server's sessions that hold branches of a conversation.
     pub async fn sessions(&self, conversation: &Conversation) -> Result<Vec<String>> {
-        let list = "SELECT DISTINCT session FROM messages WHERE conversation = ? AND session IS NOT NULL ORDER BY session";
+        let list =
+            "SELECT DISTINCT session FROM messages WHERE conversation = ? AND session IS NOT NULL ORDER BY session";
         Ok(sqlx::query_scalar(list).bind(conversation.row).fetch_all(&self.pool).await?)
     }
 
@@ -287,7 +288,9 @@ mod tests {
         let (_home, store) = testing::store().await;
         let (one, two) = (ConversationChanges::default(), ConversationChanges::default());
         let [one, two] = [store.add_conversation(one).await.unwrap(), store.add_conversation(two).await.unwrap()];
-        for (conversation, session) in [(&one, Some("b")), (&one, Some("a")), (&one, Some("b")), (&one, None), (&two, Some("c"))] {
+        for (conversation, session) in
+            [(&one, Some("b")), (&one, Some("a")), (&one, Some("b")), (&one, None), (&two, Some("c"))]
+        {
             let changes = MessageChanges { session: Some(session.map(str::to_owned)), ..MessageChanges::default() };
             let message = NewMessage { changes, ..said(None, Role::User, "x") };
             store.add_message(&conversation.id, message).await.unwrap();
