@@ -40,7 +40,7 @@ fn post(home: &Path, path: &str, body: &Value) -> Answer {
 }
 
 #[test]
-fn the_token_lies_in_a_file_of_the_users_own_and_goes_with_the_server() {
+fn the_token_lies_in_a_file_of_the_users_own_and_stays_when_the_server_starts_anew() {
     let home = tempfile::tempdir().unwrap();
     let mut server = start(home.path(), &["--api-key", "secret"], |_| {});
     let path = home.path().join("server.json");
@@ -62,6 +62,8 @@ fn the_token_lies_in_a_file_of_the_users_own_and_goes_with_the_server() {
     server.signal(Signal::TERM);
     assert!(server.wait().0.success());
     assert!(!path.exists());
+    start(home.path(), &[], |_| {});
+    assert_eq!(server_file(home.path())["token"], file["token"]);
 }
 
 /// The address under which this machine is known to others, where it has one. Nothing is sent.
