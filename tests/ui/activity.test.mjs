@@ -24,6 +24,26 @@ stage.test("an answer shows in the charts, and in the same numbers as a table", 
   await charts(page).getByRole("table").getByRole("cell", { name: /\d\/s$/ }).first().waitFor();
 });
 
+stage.test("a session is given a name, and a chat's is the chat's", {}, async (page) => {
+  const messages = [{ role: "user", content: "What is 1 + 1?" }];
+  await stage.ask("POST", "/v1/chat/completions", { session_id: "script", messages });
+  await begin(page, "What is the capital of Spain?");
+  await visit(page, "Activity");
+  const rename = async (from, to) => {
+    const of = sessions(page).getByRole("row").filter({ hasText: from });
+    await choose(page, of.getByRole("button"), "Rename…");
+    await page.getByRole("dialog").getByRole("textbox", { name: "Name" }).fill(to);
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await sessions(page).getByRole("rowheader", { name: to }).waitFor();
+  };
+  await rename("script", "Sums");
+  await rename("What is the capital of Spain?", "Madrid");
+  await page.reload();
+  await sessions(page).getByRole("rowheader", { name: "Sums" }).waitFor();
+  await sessions(page).getByRole("link", { name: "Madrid" }).click();
+  await page.getByRole("heading", { name: "Madrid" }).waitFor();
+});
+
 stage.test("a session is forked, opened and deleted", {}, async (page) => {
   await begin(page, "What is the capital of Japan?");
   const id = page.url().split("/").at(-1);

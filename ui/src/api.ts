@@ -176,6 +176,8 @@ export const changeMessage = (conversation: string, id: string, change: T.Messag
 const sessionAt = (id: string): string => `/v1/sessions/${encodeURIComponent(id)}`;
 
 export const sessions = async (): Promise<T.SessionCard[]> => (await ask<{ data: T.SessionCard[] }>('GET', '/v1/sessions')).data;
+export const renameSession = (id: string, title: string, model: string): Promise<unknown> =>
+  ask('PATCH', query(sessionAt(id), { model }), { title });
 /** A second session that begins like the first. */
 export const forkSession = (id: string, newId?: string, model?: string): Promise<unknown> =>
   ask('POST', query(`${sessionAt(id)}/fork`, { model }), { id: newId });

@@ -328,6 +328,8 @@ export interface OfferedModel {
 /** A conversation that the server keeps warm. */
 export interface SessionCard {
   id: string;
+  /** What people call it. */
+  title: string | null;
   model: string;
   /** Seconds since 1970, both. */
   created: number;

@@ -15,6 +15,11 @@ class Sessions {
     }
   }
 
+  async rename({ id, model }: SessionCard, title: string): Promise<void> {
+    await api.renameSession(id, title, model);
+    await this.load();
+  }
+
   async fork({ id, model }: SessionCard): Promise<void> {
     await api.forkSession(id, undefined, model);
     await this.load();

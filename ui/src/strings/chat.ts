@@ -20,8 +20,6 @@ export const chat = {
   answering: 'Being answered',
   rename: 'Rename…',
   renameTitle: 'Rename this conversation',
-  name: 'Name',
-  save: 'Save',
   remove: 'Delete…',
   removeTitle: 'Delete this conversation?',
   removeText: (title: string) => `“${title}” and everything that was said in it will be gone, and so will its cache.`,
