@@ -26,6 +26,18 @@ stage.test("a question is answered, word by word", {}, async (page) => {
   assert.match(await copied(page), /^The capital of France is Paris\.$/);
 });
 
+stage.test("a question need not wait until the models are known", {}, async (page) => {
+  let known;
+  const asked = new Promise((resolve) => (known = resolve));
+  await page.route("**/admin/v1/models", (route) => asked.then(() => route.continue()));
+  await page.goto("about:blank");
+  await page.goto(`${stage.url}/ui/#/chat`);
+  await ask(page, "What is the capital of France?");
+  assert.match(await answer(page), /Paris/);
+  known();
+  await page.getByRole("button", { name: "Model: Ember" }).waitFor();
+});
+
 stage.test("an answer is stopped, and what has come of it stays", {}, async (page) => {
   await visit(page, "Chat");
   await ask(page, "Count to 100.");

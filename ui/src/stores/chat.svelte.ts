@@ -80,12 +80,14 @@ export class Chat {
 
   /** Answers a message: for the first time, again, or once more after it failed. */
   async answer(parent: string): Promise<void> {
-    if (this.id === null || this.model === null || this.live) return;
+    if (this.id === null || this.live) return;
     this.leaf = parent;
     this.failure = null;
     const fresh = this.messages.some(({ session }) => session !== null) ? `${this.id}.${Date.now().toString(36)}` : this.id;
     const plan = sessionFor(this.tree, parent, fresh);
-    const request = requestOf({ ...this.settings, model: this.model, session: plan.id }, branchTo(this.tree, parent));
+    // The server has a default too, should somebody write before it has said which.
+    const model = this.model ?? 'default';
+    const request = requestOf({ ...this.settings, model, session: plan.id }, branchTo(this.tree, parent));
     const live = (this.live = new LiveAnswer(this.id, parent, request));
     // Where there is nothing to fork any more, the answer is only slower.
     if (plan.from) await api.forkSession(plan.from, plan.id).catch(() => null);
