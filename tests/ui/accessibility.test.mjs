@@ -74,7 +74,7 @@ stage.test("nothing serious is wrong with any dialog", {}, async (page) => {
   await page.getByRole("menu").waitFor();
   await look(page, "menu");
   await page.keyboard.press("Escape");
-  for (const item of ["Settings…", "Rename…", "Remove…"]) {
+  for (const item of ["Settings…", "Rename…", "Delete…"]) {
     await choose(page, more, item);
     await lookAtDialog(page, item);
   }

@@ -87,10 +87,10 @@ stage.test("a model is started and stopped", {}, async (page) => {
 
 stage.test("a model that goes says what that frees", {}, async (page) => {
   const { dir } = await stage.ask("GET", "models/busy");
-  await choose(page, more(page, "busy"), "Remove…");
+  await choose(page, more(page, "busy"), "Delete…");
   await dialog(page).getByText(dir).waitFor();
-  await dialog(page).getByRole("button", { name: "Remove" }).click();
-  await page.getByText(/busy is removed: 1\.\d MB are free again/).waitFor();
+  await dialog(page).getByRole("button", { name: "Delete" }).click();
+  await page.getByText(/busy is deleted: 1\.\d MB are free again/).waitFor();
   await gone(row(page, "busy"));
   assert.ok(!existsSync(join(dir, "config.json")));
 });

@@ -56,7 +56,7 @@ stage.test("an amount of memory is typed as people write it", {}, async (page) =
   await disk.fill("1,5");
   await disk.press("Enter");
   await becomes(async () => (await stage.ask("GET", "settings")).cache_disk, 1.5e9, "the disk for conversations");
-  await page.getByRole("combobox", { name: "Unload unused models after" }).selectOption("Never");
+  await page.getByRole("combobox", { name: "Stop unused models after" }).selectOption("Never");
   await becomes(async () => (await stage.ask("GET", "settings")).idle_timeout, -1, "the time after which models go");
 });
 

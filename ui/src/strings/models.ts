@@ -85,7 +85,7 @@ export const models = {
     makeDefault: 'Make default',
     pin: 'Keep loaded',
     unpin: 'Do not keep loaded',
-    remove: 'Remove…',
+    remove: 'Delete…',
   },
   transfer: {
     queued: 'Waiting for other downloads',
@@ -113,11 +113,11 @@ export const models = {
     do: 'Rename',
   },
   remove: {
-    title: (name: string) => `Remove ${name}?`,
-    text: (size: string) => `Its files are deleted, which frees ${size}.`,
+    title: (name: string) => `Delete ${name}?`,
+    text: (size: string) => `Its files go, which frees ${size}.`,
     answering: 'It is answering: its answers end with an error.',
-    do: 'Remove',
-    done: (name: string, size: string) => `${name} is removed: ${size} are free again.`,
+    do: 'Delete',
+    done: (name: string, size: string) => `${name} is deleted: ${size} are free again.`,
   },
   stopping: {
     title: (name: string) => `Stop ${name}?`,
@@ -143,7 +143,7 @@ export const models = {
       top_k: { label: 'Top K', hint: '0 for all.', unit: '' },
       min_p: { label: 'Min P', hint: 'From 0 to 1.', unit: '' },
       repetition_penalty: { label: 'Repetition penalty', hint: 'Above 0, at most 2; 1 for none.', unit: '' },
-      keep_alive: { label: 'Unload when unused for', hint: '0 at once, below 0 never.', unit: 'seconds' },
+      keep_alive: { label: 'Stop when unused for', hint: '0 at once, below 0 never.', unit: 'seconds' },
       chat_template: { label: 'Chat template', hint: 'The path of a file that takes the place of the model’s own.', unit: '' },
     },
     notNumber: 'This is not a number.',

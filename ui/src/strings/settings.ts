@@ -49,7 +49,7 @@ export const settings = {
     done: 'Done',
   },
   idle: {
-    label: 'Unload unused models after',
+    label: 'Stop unused models after',
     hint: 'Their memory is free again; the next request loads them. A model may have a time of its own.',
     now: 'Each answer',
     never: 'Never',
