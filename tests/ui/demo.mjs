@@ -2,12 +2,13 @@
 // test hub one is paused and one goes on. All of it is asked of the server; only the conversations are written for it.
 import { execFile } from "node:child_process";
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
-import { hub, serve, temporary, until } from "./programs.mjs";
+import { Stage } from "./browser.mjs";
+import { hub, until } from "./programs.mjs";
 import { conversations, questions } from "./scenes.mjs";
+import { Line } from "./shelves.mjs";
 
 /** What is on the hub: names and sizes as they are on Hugging Face, and nothing inside. */
 const REPOS = [
@@ -20,22 +21,24 @@ const run = promisify(execFile);
 
 /** Starts it on `port`; programs ask for so many minutes. */
 export async function demo({ port, minutes }) {
-  const home = temporary();
-  const store = await hub(fill(join(home.folder, "hub")));
-  const line = await slowed(store.url);
-  const server = await serve(home.folder, { env: { HF_ENDPOINT: line.url }, port });
+  let store;
+  let line;
+  const stage = new Stage(async (home) => {
+    store = await hub(fill(join(home, "hub")));
+    line = await new Line(store).begin();
+    return { env: { HF_ENDPOINT: line.url }, port };
+  });
   const end = async () => {
-    await server.end();
-    await store.end();
-    line.close();
-    home.remove();
+    await stage.end();
+    await line?.end();
+    await store?.end();
   };
   try {
-    const { ask, token } = await signIn(server);
-    const chats = await remember(ask);
-    await converse(server.url, minutes);
-    await download(ask, line);
-    return { url: server.url, token, chats, end };
+    await stage.begin();
+    const chats = await remember(stage);
+    await converse(stage.url, minutes);
+    await download(stage, line);
+    return { stage, chats, end };
   } catch (error) {
     await end();
     throw error;
@@ -52,60 +55,15 @@ function fill(folder) {
   return folder;
 }
 
-/** The hub over a line that is fast for as many bytes as it is granted, so that nobody has to wait, and then slow. */
-async function slowed(target) {
-  const line = { granted: 0, free: 0 };
-  const server = createServer(async ({ url, method, headers }, response) => {
-    const range = headers.range ? { range: headers.range } : {};
-    const answer = await fetch(target + url, { method, headers: range, redirect: "manual" });
-    const told = Object.fromEntries(answer.headers);
-    // The weights lie at another host's name, as those of the real Hub do.
-    if (told.location) told.location = new URL(told.location).pathname;
-    response.writeHead(answer.status, told);
-    await copy(answer, response, line).catch(() => response.destroy());
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${server.address().port}`,
-    grant: (bytes) => (line.granted += bytes),
-    close: () => (server.closeAllConnections(), server.close()),
-  };
-}
-
-async function copy(answer, response, line) {
-  for await (const piece of answer.body ?? []) {
-    if (response.destroyed) return;
-    if (!response.write(piece)) await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
-    line.granted -= piece.length;
-    if (line.granted > 0) continue;
-    line.free = Math.max(line.free, Date.now()) + (piece.length / BYTES_PER_SECOND) * 1000;
-    await wait(line.free - Date.now());
-  }
-  response.end();
-}
-
-/** The management API, with the token that a link gives. */
-async function signIn({ url, link }) {
-  const headers = { "content-type": "application/json" };
-  const ask = async (method, path, body) => {
-    const answer = await fetch(`${url}/admin/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    return answer.json();
-  };
-  const { token } = await ask("POST", "session", { key: link.split("#key=")[1] });
-  headers.authorization = `Bearer ${token}`;
-  return { token, ask };
-}
-
 /** Gives the server the conversations; returns their ids in the order of the list. */
-async function remember(ask) {
+async function remember(stage) {
   const ids = [];
   for (const { title, turns } of conversations.toReversed()) {
-    const { id } = await ask("POST", "conversations", { title, model: "ember" });
+    const { id } = await stage.ask("POST", "conversations", { title, model: "ember" });
     let parent = null;
     for (const [turn, content] of turns.entries()) {
       const said = turn % 2 ? { role: "assistant", finish_reason: "stop" } : { role: "user" };
-      ({ id: parent } = await ask("POST", `conversations/${id}/messages`, { ...said, parent, content }));
+      ({ id: parent } = await stage.ask("POST", `conversations/${id}/messages`, { ...said, parent, content }));
     }
     ids.unshift(id);
   }
@@ -133,13 +91,15 @@ const programs = {
   node: (url, header, body) => fetch(url, { method: "POST", headers: [header.split(": ")], body }).then((answer) => answer.text()),
 };
 
-/** One download that is paused on its way, and one that goes on. */
-async function download(ask, line) {
+/** One download that is paused on its way, and one that goes on slowly. */
+async function download(stage, line) {
   for (const { repo, bytes } of REPOS) {
-    line.grant(bytes * 0.42);
-    const { id } = await ask("POST", "downloads", { repo });
-    const now = async () => (await ask("GET", "downloads")).downloads.find((one) => one.id === id);
+    line.allow(bytes * 0.42);
+    const { id } = await stage.ask("POST", "downloads", { repo });
+    const now = async () => (await stage.ask("GET", "downloads")).downloads.find((one) => one.id === id);
     await until(async () => (await now()).bytes > bytes * 0.4, `${repo} is well under way`, 60_000);
-    if (repo !== REPOS.at(-1).repo) await ask("POST", `downloads/${id}/pause`);
+    if (repo !== REPOS.at(-1).repo) await stage.ask("POST", `downloads/${id}/pause`);
   }
+  // The line's end is the process's.
+  setInterval(() => line.allow(BYTES_PER_SECOND / 10), 100).unref();
 }

@@ -4,7 +4,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { chromium } from "playwright-core";
 import { demo } from "./demo.mjs";
 import { root } from "./programs.mjs";
 import { chat, pages, states } from "./scenes.mjs";
@@ -52,20 +51,19 @@ async function picture(page, url, { name, at, act = [] }, theme) {
 }
 
 mkdirSync(folder, { recursive: true });
-const server = await demo({ port: Number(process.env.PORT ?? 8080), minutes: Number(process.env.MINUTES ?? 0) });
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" });
+const { stage, chats, end } = await demo({ port: Number(process.env.PORT ?? 8080), minutes: Number(process.env.MINUTES ?? 0) });
+const { browser, token, url } = stage;
 try {
-  const own = await chatWithEmber(await open(browser, server, "light"), server.url);
-  const shown = { "chat/written": `chat/${server.chats[0]}`, "chat/own": `chat/${own}` };
+  const own = await chatWithEmber(await open(browser, { token, url }, "light"), url);
+  const shown = { "chat/written": `chat/${chats[0]}`, "chat/own": `chat/${own}` };
   for (const theme of ["light", "dark"]) {
-    const page = await open(browser, server, theme);
-    const stranger = await open(browser, { url: server.url }, theme);
+    const page = await open(browser, { token, url }, theme);
+    const stranger = await open(browser, { url }, theme);
     for (const scene of scenes) {
       const at = shown[scene.at] ?? scene.at;
-      await picture(scene.signedOut ? stranger : page, server.url, { ...scene, at }, theme);
+      await picture(scene.signedOut ? stranger : page, url, { ...scene, at }, theme);
     }
   }
 } finally {
-  await browser.close();
-  await server.end();
+  await end();
 }
