@@ -17,7 +17,7 @@ use hearth_core::{ErrorKind, Result};
 use hearth_engine::fake::FakeRunner;
 use hearth_engine::{
     CacheOptions, ChatStream, Engine, EngineOptions, LoadRequest, ModelSettings, ModelSpec, Placement, Progress,
-    Status, WorkerState,
+    SessionOptions, Status, WorkerState,
 };
 use support::{ask as plain, collect, model, say, spec, status, whole};
 use tempfile::TempDir;
@@ -436,4 +436,34 @@ async fn a_model_whose_settings_change_goes_on_with_its_sessions() {
     end(old).await.unwrap();
     let sessions = setup.engine.sessions().await.unwrap();
     assert_eq!(sessions.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["tea", "milk"]);
+}
+
+#[tokio::test]
+async fn sessions_with_a_model_that_is_off_offer_can_be_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let sessions = SessionOptions { dir: Some(dir.path().into()), ..Default::default() };
+    let setup = || Setup::new(&[("a", 1)], EngineOptions { sessions: sessions.clone(), ..Default::default() });
+    let files = || {
+        let folders = std::fs::read_dir(dir.path()).unwrap().flatten();
+        folders.map(|folder| std::fs::read_dir(folder.path()).unwrap().count()).collect::<Vec<_>>()
+    };
+    let first = setup();
+    for id in ["one", "two", "three", "four"] {
+        let session = Some(SessionRef { id: id.into(), explicit: true });
+        say(&first.engine, ChatRequest { session, ..ask("a") }).await;
+    }
+    first.engine.offer(Vec::new());
+    assert!(first.engine.delete_session("one", None).await.unwrap());
+    first.engine.shutdown().await;
+    assert_eq!(files(), [3]);
+    // Now they are in files alone.
+    let engine = setup().engine;
+    engine.forget_sessions("a").await.unwrap();
+    assert_eq!(files(), [3], "it is on offer");
+    engine.offer(Vec::new());
+    assert!(engine.delete_session("two", None).await.unwrap());
+    assert!(!engine.delete_session("two", None).await.unwrap());
+    assert_eq!(files(), [2]);
+    engine.forget_sessions("a").await.unwrap();
+    assert!(files().is_empty());
 }

@@ -321,31 +321,6 @@ async fn an_answer_that_was_begun_again_is_kept_once() {
 }
 
 #[tokio::test]
-async fn sessions_with_a_model_that_is_off_offer_can_be_forgotten() {
-    let dir = tempfile::tempdir().unwrap();
-    let sessions = SessionOptions { dir: Some(dir.path().into()), ..Default::default() };
-    let setup = Setup::new("ok", sessions.clone());
-    for id in ["a", "b", "c", "d"] {
-        setup.say(ask(id, "u:1")).await;
-    }
-    let model = status(&setup.engine).card.id;
-    setup.engine.offer(Vec::new());
-    assert!(setup.engine.delete_session("a", None).await.unwrap());
-    setup.engine.shutdown().await;
-    assert_eq!(files(&folder(dir.path())).len(), 3);
-    // Now they are in files alone.
-    let setup = Setup::new("ok", sessions);
-    setup.engine.forget_sessions(&model).await.unwrap();
-    assert_eq!(files(&folder(dir.path())).len(), 3, "it is on offer");
-    setup.engine.offer(Vec::new());
-    assert!(setup.engine.delete_session("b", None).await.unwrap());
-    assert!(!setup.engine.delete_session("b", None).await.unwrap());
-    assert_eq!(files(&folder(dir.path())).len(), 2);
-    setup.engine.forget_sessions(&model).await.unwrap();
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-}
-
-#[tokio::test]
 async fn ids_are_checked_and_unknown_ones_begin_a_session() {
     let setup = Setup::memory("ok");
     for id in ["", &"é".repeat(257)] {

@@ -75,12 +75,7 @@ impl World {
     }
 
     fn options(&self) -> LibraryOptions {
-        let patience = Patience {
-            retries: 1,
-            first_wait: Duration::from_millis(2),
-            longest_asked: Duration::from_secs(600),
-            stall: Duration::from_secs(20),
-        };
+        let patience = Patience { retries: 1, first_wait: Duration::from_millis(2), ..Patience::default() };
         let cache = self.home.path().join("hub");
         LibraryOptions {
             data_dir: self.data(),
