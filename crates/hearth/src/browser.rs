@@ -12,5 +12,8 @@ pub fn open(url: &str) -> Result<()> {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = Command::new(opener);
     command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map(drop).with_context(|| format!("{opener}, which opens {url}, does not run"))
+    let mut opening = command.spawn().with_context(|| format!("{opener}, which opens {url}, does not run"))?;
+    // A process whose end nobody asks for stays in the system's list.
+    std::thread::spawn(move || opening.wait());
+    Ok(())
 }

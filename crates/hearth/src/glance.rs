@@ -45,9 +45,7 @@ pub(crate) async fn follow(engine: &Engine, library: Option<&Library>, glances: 
     let (mut changes, mut events) = (engine.changes(), library.map(Library::events));
     let mut speed = Speed::default();
     loop {
-        let models = engine.status();
-        let downloads = library.map(Library::downloads).unwrap_or_default();
-        let glance = of(&models, &downloads, speed.of(&models));
+        let glance = Glance { tokens_per_second: speed.of(&engine.status()), ..of(engine, library) };
         let is_answering = glance.activity == Activity::Answering;
         glances.send_if_modified(|last| std::mem::replace(last, glance.clone()) != glance);
         let tick = async { if is_answering { sleep(SECOND).await } else { pending().await } };
@@ -71,7 +69,12 @@ async fn download(events: Option<&mut broadcast::Receiver<Event>>) {
     }
 }
 
-fn of(models: &[Status], downloads: &[Download], tokens_per_second: Option<f64>) -> Glance {
+/// How it is now, but for its speed.
+pub(crate) fn of(engine: &Engine, library: Option<&Library>) -> Glance {
+    at_a_glance(&engine.status(), &library.map(Library::downloads).unwrap_or_default())
+}
+
+fn at_a_glance(models: &[Status], downloads: &[Download]) -> Glance {
     let loaded = models.iter().filter(|model| model.worker == WorkerState::Ready);
     let activity = if models.iter().any(|model| model.running > 0) {
         Activity::Answering
@@ -83,7 +86,7 @@ fn of(models: &[Status], downloads: &[Download], tokens_per_second: Option<f64>)
     Glance {
         activity,
         models: loaded.map(|model| model.card.id.clone()).collect(),
-        tokens_per_second,
+        tokens_per_second: None,
         downloads: downloads.iter().filter(|download| is_under_way(download.state)).map(part).collect(),
         finished: downloads.iter().filter(|download| download.state == State::Done).map(name).collect(),
     }
@@ -159,7 +162,7 @@ mod tests {
     #[test]
     fn what_is_answered_counts_more_than_what_is_loaded() {
         use WorkerState::{Loading, Ready, Stopped};
-        let of = |models: &[Status]| of(models, &[], None);
+        let of = |models: &[Status]| at_a_glance(models, &[]);
         assert_eq!(of(&[model("a", Stopped, 0, 0)]), Glance::default());
         assert_eq!(of(&[model("a", Ready, 0, 9), model("b", Loading, 0, 0)]).activity, Activity::Loading);
         let both = of(&[model("a", Ready, 1, 9), model("b", Loading, 0, 0)]);

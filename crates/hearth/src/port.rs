@@ -53,7 +53,20 @@ pub async fn bind(host: &str, port: u16) -> Result<TcpListener, BindError> {
 
 async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
+    #[cfg(target_os = "macos")]
+    if is_answered(bare, port).await {
+        return Err(ErrorKind::AddrInUse.into());
+    }
     TcpListener::bind((bare, port)).await
+}
+
+/// Whether somebody listens there already. macOS lets one program listen at one address of a port that another has at all of
+/// them, and takes its clients away.
+#[cfg(target_os = "macos")]
+async fn is_answered(host: &str, port: u16) -> bool {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(200);
+    let connecting = tokio::net::TcpStream::connect((host, port));
+    port != 0 && tokio::time::timeout(PATIENCE, connecting).await.is_ok_and(|connected| connected.is_ok())
 }
 
 /// The next port after `port` that can be listened on at `host`; none of the next hundred may be free.

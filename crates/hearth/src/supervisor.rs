@@ -60,8 +60,13 @@ impl Ready {
     /// A new link that opens Hearth's page once; none where the page could not be used: only loopback's addresses
     /// manage a server.
     pub fn link(&self) -> Option<String> {
-        let is_local = port::is_local(&self.base_url);
-        self.admin.as_ref().filter(|_| is_local)?.link().inspect_err(|error| tracing::warn!("no link: {error}")).ok()
+        let admin = self.admin.as_ref().filter(|_| self.is_managed())?;
+        admin.link().inspect_err(|error| tracing::warn!("no link: {error}")).ok()
+    }
+
+    /// Whether its page can be used.
+    pub fn is_managed(&self) -> bool {
+        self.admin.is_some() && port::is_local(&self.base_url)
     }
 }
 
@@ -78,7 +83,11 @@ pub async fn serve(
     let address = listener.local_addr().context("the listener has no address")?;
     let base_url = port::base_url(address);
     tracing::info!("listening on {base_url}");
-    let library = library(settings).await?;
+    let mut shutdown = pin!(shutdown);
+    let library = tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        library = library(settings) => library?,
+    };
     let named = named(library.as_ref(), &settings.models).await?;
     let managed = library.map(|library| Managed::new(settings, library, named.clone(), address)).transpose()?;
     let specs = match &managed {
@@ -88,7 +97,8 @@ pub async fn serve(
     tell_names(&named, &specs);
     let first = First::of(settings, &specs);
     let admin = managed.as_ref().map(|managed| managed.admin.clone());
-    let (glances, seen) = watch::channel(Glance::default());
+    let engine = engine(specs, settings.engine.clone(), &settings.logging.level)?;
+    let (glances, seen) = watch::channel(glance::of(&engine, admin.as_ref().map(Admin::library)));
     let ready = Ready {
         model: if settings.models.is_empty() { first.name.clone() } else { model::display_all(&settings.models) },
         protocols: settings.protocols.clone(),
@@ -98,7 +108,6 @@ pub async fn serve(
         glances: seen,
     };
     tell(Stage::Loading(&model::display(&first.name)));
-    let engine = engine(specs, settings.engine.clone(), &settings.logging.level)?;
     let router = hearth_server::router(engine.clone(), server_options(settings, admin.clone()));
     let (stop, mut stopped) = watch::channel(false);
     let stopping = async move {
@@ -110,7 +119,7 @@ pub async fn serve(
 
     tell(Stage::Serving(&ready));
     let outcome = tokio::select! {
-        outcome = run(&engine, &first, shutdown, || tell(Stage::Ready(&ready))) => outcome,
+        outcome = run(&engine, &first, &mut shutdown, || tell(Stage::Ready(&ready))) => outcome,
         () = manage(admin.as_ref(), &engine) => Ok(()),
         () = glance::follow(&engine, admin.as_ref().map(Admin::library), &glances) => Ok(()),
         ended = &mut server => return Ok(ended??),
@@ -230,10 +239,9 @@ impl First {
 async fn run(
     engine: &Engine,
     first: &First,
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: impl Future<Output = ()> + Unpin,
     on_ready: impl FnOnce(),
 ) -> Result<()> {
-    let mut shutdown = pin!(shutdown);
     let loaded = tokio::select! {
         () = &mut shutdown => return Ok(()),
         loaded = engine.load("", None) => loaded,
