@@ -10,7 +10,7 @@ const COMMANDS: &[&str] = &[
     "check_for_update",
     "install_update",
     "open_link",
-    "quit",
+    "sign_in",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

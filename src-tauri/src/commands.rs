@@ -1,7 +1,7 @@
 //! What the window's page may ask of the shell. The page knows them as functions of `shell.ts`.
 
 use serde::Serialize;
-use tauri::{AppHandle, Manager, State, Wry, ipc::Invoke};
+use tauri::{AppHandle, State, Wry, ipc::Invoke};
 use tauri_plugin_dialog::DialogExt;
 
 use crate::{
@@ -29,10 +29,10 @@ pub(crate) fn handler() -> impl Fn(Invoke<Wry>) -> bool + Send + Sync + 'static 
         restart_server,
         set_login_item,
         pick_folder,
+        sign_in,
         check_for_update,
         install_update,
-        open_link,
-        quit
+        open_link
     ]
 }
 
@@ -61,7 +61,7 @@ async fn restart_server(server: State<'_, Server>) -> Result<(), Failure> {
 
 #[tauri::command]
 fn set_login_item(app: AppHandle, on: bool) -> Result<ShellState, Failure> {
-    login_item::set(&app, on)?;
+    login_item::set(on)?;
     Ok(events::state(&app))
 }
 
@@ -73,6 +73,12 @@ async fn pick_folder(app: AppHandle) -> Result<Option<String>, Failure> {
     Ok(result.await?.map(|folder| folder.to_string()))
 }
 
+/// Signs the window in again.
+#[tauri::command]
+fn sign_in(app: AppHandle) -> Result<(), Failure> {
+    Ok(windows::sign_in(&app)?)
+}
+
 #[tauri::command]
 async fn check_for_update(app: AppHandle) -> Result<Option<String>, Failure> {
     Ok(updater::check(&app).await?)
@@ -80,7 +86,6 @@ async fn check_for_update(app: AppHandle) -> Result<Option<String>, Failure> {
 
 #[tauri::command]
 async fn install_update(app: AppHandle) -> Result<(), Failure> {
-    app.state::<Server>().stop().await;
     Ok(updater::install(&app).await?)
 }
 
@@ -88,9 +93,4 @@ async fn install_update(app: AppHandle) -> Result<(), Failure> {
 #[tauri::command]
 fn open_link(url: tauri::Url) -> Result<(), Failure> {
     Ok(windows::open_outside(&url)?)
-}
-
-#[tauri::command]
-fn quit(app: AppHandle) {
-    windows::quit(&app);
 }

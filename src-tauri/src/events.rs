@@ -25,7 +25,7 @@ pub(crate) struct ShellState {
 }
 
 pub(crate) fn state(app: &AppHandle) -> ShellState {
-    ShellState { server: app.state::<Server>().state(), login_item: login_item::is_on(app) }
+    ShellState { server: app.state::<Server>().state(), login_item: login_item::is_on() }
 }
 
 /// Follows the server for as long as the app lives.

@@ -22,19 +22,27 @@ pub const HIDDEN: &str = "--hidden";
 /// Runs the app until somebody quits it. `show`: its window opens at once.
 pub fn run(show: bool) -> ExitCode {
     hearth::logging::init(&hearth::logging::Logging::default());
-    let built = tauri::Builder::default()
-        .plugin(tauri_plugin_single_instance::init(|app, _, _| windows::open(app, None)))
-        .plugin(login_item::plugin())
+    let builder = tauri::Builder::default();
+    // Nobody who logs in wants the keyboard taken away.
+    #[cfg(target_os = "macos")]
+    let builder = builder.activate_ignoring_other_apps(show);
+    let built = builder
+        .plugin(tauri_plugin_single_instance::init(|app, _, _| windows::open(app)))
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_notification::init())
         .plugin(tauri_plugin_updater::Builder::new().build())
         .manage(Server::default())
         .manage(tray::Clipboard::default())
+        .manage(tray::Shown::default())
         .invoke_handler(commands::handler())
         .setup(move |app| Ok(set_up(app, show)?))
         .build(tauri::generate_context!());
     match built {
-        Ok(app) => {
+        #[cfg_attr(not(target_os = "macos"), expect(unused_mut, reason = "only macOS has a Dock"))]
+        Ok(mut app) => {
+            // No icon in the Dock, not even while it starts.
+            #[cfg(target_os = "macos")]
+            app.set_activation_policy(tauri::ActivationPolicy::Accessory);
             app.run(on_event);
             ExitCode::SUCCESS
         }
@@ -46,9 +54,6 @@ pub fn run(show: bool) -> ExitCode {
 }
 
 fn set_up(app: &mut App, show: bool) -> anyhow::Result<()> {
-    // No icon in the Dock.
-    #[cfg(target_os = "macos")]
-    app.set_activation_policy(tauri::ActivationPolicy::Accessory);
     if let Err(error) = tray::add(app.handle()) {
         tracing::warn!("there is no place for Hearth's icon: {error}");
     }
@@ -79,7 +84,7 @@ fn on_event(app: &tauri::AppHandle, event: RunEvent) {
         // Also when the person logs out.
         RunEvent::Exit => app.state::<Server>().stop_at_exit(),
         #[cfg(target_os = "macos")]
-        RunEvent::Reopen { .. } => windows::open(app, None),
+        RunEvent::Reopen { .. } => windows::open(app),
         _ => {}
     }
 }

@@ -11,7 +11,7 @@ use tauri::{
     image::Image,
     include_image,
     menu::{IsMenuItem, Menu, MenuEvent, MenuItem, PredefinedMenuItem},
-    tray::{MouseButton, MouseButtonState, TrayIconBuilder, TrayIconEvent},
+    tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     windows,
 };
 
-const ID: &str = "hearth";
+pub(crate) const ID: &str = "hearth";
 
 /// What a click on an entry does. Its name is the entry's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,43 +53,101 @@ enum Entry {
 /// Puts the icon into the menu bar.
 pub(crate) fn add(app: &AppHandle) -> tauri::Result<()> {
     TrayIconBuilder::with_id(ID)
-        .icon(picture(&State::Stopped, &Glance::default()))
+        .icon(picture(&State::Stopped, &Glance::default()).image())
         .icon_as_template(true)
         .tooltip("Hearth")
-        .menu(&menu(app, &entries(&State::Stopped, &Glance::default()))?)
         .show_menu_on_left_click(false)
         .on_menu_event(|app, event| on_click(app, &event))
         .on_tray_icon_event(|icon, event| {
-            if let TrayIconEvent::Click {
-                button: MouseButton::Left, button_state: MouseButtonState::Up, rect, ..
-            } = event
-            {
-                windows::open(icon.app_handle(), Some(rect));
+            let up = MouseButtonState::Up;
+            if matches!(event, TrayIconEvent::Click { button: MouseButton::Left, button_state, .. } if button_state == up) {
+                windows::open(icon.app_handle());
             }
         })
         .build(app)?;
+    show(app, &State::Stopped, &Glance::default());
     Ok(())
+}
+
+/// What icon and menu show, so that only what is new is touched: a menu that is replaced closes under the person's hand.
+#[derive(Default)]
+pub(crate) struct Shown(Mutex<Face>);
+
+#[derive(Default)]
+struct Face {
+    picture: Option<Picture>,
+    entries: Vec<Entry>,
+    items: Vec<Item>,
 }
 
 /// Makes icon and menu show how things are.
 pub(crate) fn show(app: &AppHandle, server: &State, glance: &Glance) {
     let Some(icon) = app.tray_by_id(ID) else { return };
-    let shown = || {
-        icon.set_icon_with_as_template(Some(picture(server, glance)), true)?;
-        icon.set_menu(Some(menu(app, &entries(server, glance))?))
-    };
-    if let Err(error) = shown() {
+    let shown = app.state::<Shown>();
+    let mut face = shown.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = face.show(app, &icon, picture(server, glance), entries(server, glance)) {
         tracing::debug!("the icon stays as it is: {error}");
     }
 }
 
-fn picture(server: &State, glance: &Glance) -> Image<'static> {
+impl Face {
+    fn show(&mut self, app: &AppHandle, icon: &TrayIcon, picture: Picture, entries: Vec<Entry>) -> tauri::Result<()> {
+        if self.picture != Some(picture) {
+            icon.set_icon_with_as_template(Some(picture.image()), true)?;
+            self.picture = Some(picture);
+        }
+        if is_alike(&self.entries, &entries) {
+            for ((entry, last), item) in entries.iter().zip(&self.entries).zip(&self.items) {
+                if let (Entry::Note(text), Item::Entry(item), true) = (entry, item, entry != last) {
+                    item.set_text(text)?;
+                }
+            }
+        } else {
+            self.items = entries.iter().map(|entry| item(app, entry)).collect::<tauri::Result<_>>()?;
+            let items: Vec<&dyn IsMenuItem<Wry>> = self.items.iter().map(Item::as_dyn).collect();
+            icon.set_menu(Some(Menu::with_items(app, &items)?))?;
+        }
+        self.entries = entries;
+        Ok(())
+    }
+}
+
+/// Whether two menus differ in what is to be read at most.
+fn is_alike(one: &[Entry], other: &[Entry]) -> bool {
+    let alike =
+        |(one, other): (&Entry, &Entry)| one == other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
+    one.len() == other.len() && one.iter().zip(other).all(alike)
+}
+
+/// What the icon looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Picture {
+    Stopped,
+    Error,
+    Loading,
+    Answering,
+    Ready,
+}
+
+impl Picture {
+    fn image(self) -> Image<'static> {
+        match self {
+            Self::Stopped => include_image!("../icons/tray/stopped.png"),
+            Self::Error => include_image!("../icons/tray/error.png"),
+            Self::Loading => include_image!("../icons/tray/loading.png"),
+            Self::Answering => include_image!("../icons/tray/answering.png"),
+            Self::Ready => include_image!("../icons/tray/ready.png"),
+        }
+    }
+}
+
+fn picture(server: &State, glance: &Glance) -> Picture {
     match (server, glance.activity) {
-        (State::Stopped, _) => include_image!("../icons/tray/stopped.png"),
-        (State::Failed { .. }, _) => include_image!("../icons/tray/error.png"),
-        (State::Starting, _) | (_, Activity::Loading) => include_image!("../icons/tray/loading.png"),
-        (_, Activity::Answering) => include_image!("../icons/tray/answering.png"),
-        (_, Activity::Ready) => include_image!("../icons/tray/ready.png"),
+        (State::Stopped, _) => Picture::Stopped,
+        (State::Failed { .. }, _) => Picture::Error,
+        (State::Starting | State::Stopping, _) | (_, Activity::Loading) => Picture::Loading,
+        (_, Activity::Answering) => Picture::Answering,
+        (_, Activity::Ready) => Picture::Ready,
     }
 }
 
@@ -107,7 +165,7 @@ fn entries(server: &State, glance: &Glance) -> Vec<Entry> {
             vec![Entry::Do(Action::CopyUrl, "Copy Base URL"), Entry::Do(Action::Stop, "Stop Server")]
         }
         State::Starting => vec![Entry::Do(Action::Stop, "Stop Server")],
-        State::Stopped | State::Failed { .. } => vec![Entry::Do(Action::Start, "Start Server")],
+        State::Stopping | State::Stopped | State::Failed { .. } => vec![Entry::Do(Action::Start, "Start Server")],
     });
     entries.extend([Entry::Do(Action::Settings, "Settings…"), Entry::Line, Entry::Do(Action::Quit, "Quit Hearth")]);
     entries
@@ -117,6 +175,7 @@ fn headline(server: &State, glance: &Glance) -> String {
     match server {
         State::Stopped => "The server is stopped".into(),
         State::Starting => "The server starts".into(),
+        State::Stopping => "The server stops".into(),
         State::Failed { error, .. } => shortened(error),
         State::Ready { url, .. } => {
             let mut line = match glance.activity {
@@ -139,17 +198,26 @@ fn shortened(text: &str) -> String {
     }
 }
 
-fn menu(app: &AppHandle, entries: &[Entry]) -> tauri::Result<Menu<Wry>> {
-    let items = entries.iter().map(|entry| item(app, entry)).collect::<tauri::Result<Vec<_>>>()?;
-    let items: Vec<&dyn IsMenuItem<Wry>> = items.iter().map(AsRef::as_ref).collect();
-    Menu::with_items(app, &items)
+/// An [`Entry`] as the system has it.
+enum Item {
+    Entry(MenuItem<Wry>),
+    Line(PredefinedMenuItem<Wry>),
 }
 
-fn item(app: &AppHandle, entry: &Entry) -> tauri::Result<Box<dyn IsMenuItem<Wry>>> {
+impl Item {
+    fn as_dyn(&self) -> &dyn IsMenuItem<Wry> {
+        match self {
+            Self::Entry(item) => item,
+            Self::Line(item) => item,
+        }
+    }
+}
+
+fn item(app: &AppHandle, entry: &Entry) -> tauri::Result<Item> {
     Ok(match entry {
-        Entry::Note(text) => Box::new(MenuItem::new(app, text, false, None::<&str>)?),
-        Entry::Do(action, text) => Box::new(MenuItem::with_id(app, id(*action), text, true, None::<&str>)?),
-        Entry::Line => Box::new(PredefinedMenuItem::separator(app)?),
+        Entry::Note(text) => Item::Entry(MenuItem::new(app, text, false, None::<&str>)?),
+        Entry::Do(action, text) => Item::Entry(MenuItem::with_id(app, id(*action), text, true, None::<&str>)?),
+        Entry::Line => Item::Line(PredefinedMenuItem::separator(app)?),
     })
 }
 
@@ -167,7 +235,7 @@ fn on_click(app: &AppHandle, event: &MenuEvent) {
 /// Does what an entry says.
 pub(crate) fn act(app: &AppHandle, action: Action) {
     match action {
-        Action::Open => windows::open(app, None),
+        Action::Open => windows::open(app),
         Action::Settings => windows::open_at(app, "settings"),
         Action::Start => app.state::<Server>().start(None),
         Action::Stop => {
@@ -224,9 +292,19 @@ mod tests {
         let failed = State::Failed { error: long, port_taken: None };
         assert_eq!(lines(&failed, &Glance::default()), with(&format!("({}…)", "ä".repeat(60))));
     }
+
     #[test]
-    fn a_server_that_runs_says_what_it_does() {
+    fn a_menu_is_made_anew_only_for_other_entries() {
+        let glance = |speed: Option<f64>| Glance { tokens_per_second: speed, ..Glance::default() };
         let (_glances, seen) = tokio::sync::watch::channel(Glance::default());
+        let menu = |glance: &Glance| entries(&ready(seen.clone()), glance);
+        assert!(is_alike(&menu(&glance(Some(1.0))), &menu(&glance(Some(2.0)))));
+        assert!(!is_alike(&menu(&glance(None)), &menu(&glance(Some(2.0)))));
+        assert!(!is_alike(&menu(&glance(None)), &entries(&State::Starting, &glance(None))));
+        assert!(is_alike(&entries(&State::Stopped, &glance(None)), &entries(&State::Stopping, &glance(None))));
+    }
+
+    fn ready(glances: tokio::sync::watch::Receiver<Glance>) -> State {
         let url = "http://127.0.0.1:8080".to_owned();
         let server = hearth::Ready {
             model: "ember".into(),
@@ -234,8 +312,14 @@ mod tests {
             base_url: url.clone(),
             authenticated: false,
             admin: None,
-            glances: seen,
+            glances,
         };
+        State::Ready { url, server }
+    }
+
+    #[test]
+    fn a_server_that_runs_says_what_it_does() {
+        let (_glances, seen) = tokio::sync::watch::channel(Glance::default());
         let glance = Glance {
             activity: Activity::Answering,
             models: vec!["ember".into()],
@@ -256,6 +340,6 @@ mod tests {
             "—",
             "quit: Quit Hearth",
         ];
-        assert_eq!(lines(&State::Ready { url, server }, &glance), expected);
+        assert_eq!(lines(&ready(seen), &glance), expected);
     }
 }

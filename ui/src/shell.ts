@@ -5,11 +5,11 @@
 
 export interface ShellState {
   server: {
-    state: 'stopped' | 'starting' | 'ready' | 'failed';
+    state: 'stopped' | 'starting' | 'ready' | 'stopping' | 'failed';
     url?: string;
     error?: string;
-    /** The port belongs to somebody: who, and one that is free. */
-    port_taken?: { port: number; holder?: string; free: number };
+    /** The port belongs to somebody: who, and one that is free, where they are known. */
+    port_taken?: { port: number; holder: string | null; free: number | null };
   };
   login_item: boolean;
 }
@@ -30,13 +30,14 @@ const connect = ({ invoke, transformCallback }: Internals) => ({
   startServer: (port?: number) => invoke('start_server', { port }),
   stopServer: () => invoke('stop_server'),
   restartServer: () => invoke('restart_server'),
-  setLoginItem: (on: boolean) => invoke('set_login_item', { on }),
+  setLoginItem: (on: boolean) => invoke('set_login_item', { on }) as Promise<ShellState>,
   pickFolder: () => invoke('pick_folder') as Promise<string | null>,
   /** The version that could be installed; null: this is the newest. */
   checkForUpdate: () => invoke('check_for_update') as Promise<string | null>,
   installUpdate: () => invoke('install_update'),
   openLink: (url: string) => invoke('open_link', { url }),
-  quit: () => invoke('quit'),
+  /** Opens the server's pages in this window anew, and signs in. */
+  signIn: () => invoke('sign_in'),
   /** Hears of each change until the page ends. */
   listen: (heard: (state: ShellState) => void) =>
     invoke('plugin:event|listen', {

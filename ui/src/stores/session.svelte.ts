@@ -77,12 +77,12 @@ class Session {
 
 const isLink = (): boolean => location.hash.startsWith('#key=');
 
-/** The key of a one-time link, which does not stay in the address or the history. */
+/** The key of a one-time link, which does not stay in the address or the history; behind it may stand a page. */
 function takeKey(): string | null {
   if (!isLink()) return null;
-  const key = decodeURIComponent(location.hash.slice('#key='.length));
-  history.replaceState(null, '', `${location.pathname}#/`);
-  return key;
+  const [key = '', ...page] = location.hash.slice('#key='.length).split('/');
+  location.replace(`#/${page.join('/')}`);
+  return decodeURIComponent(key);
 }
 
 export const session = new Session();

@@ -5,8 +5,13 @@ class ShellStore {
   now = $state.raw<ShellState | null>(null);
 
   constructor() {
-    void shell?.listen((state) => (this.now = state));
-    void shell?.state().then((state) => (this.now = state));
+    void this.#follow();
+  }
+
+  async #follow(): Promise<void> {
+    await shell?.listen((state) => (this.now = state));
+    // Asked only now: whatever changes from here on is heard of.
+    if (shell) this.now = await shell.state();
   }
 }
 
