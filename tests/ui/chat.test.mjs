@@ -27,11 +27,11 @@ stage.test("a question is answered, word by word", {}, async (page) => {
 });
 
 stage.test("a question need not wait until the models are known", {}, async (page) => {
+  await visit(page, "Chat");
   let known;
   const asked = new Promise((resolve) => (known = resolve));
   await page.route("**/admin/v1/models", (route) => asked.then(() => route.continue()));
-  await page.goto("about:blank");
-  await page.goto(`${stage.url}/ui/#/chat`);
+  await page.reload();
   await ask(page, "What is the capital of France?");
   assert.match(await answer(page), /Paris/);
   known();
