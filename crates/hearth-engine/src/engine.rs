@@ -146,8 +146,9 @@ impl Engine {
         }
     }
 
-    /// Forgets a session, its file and its cache, with one model or with all, also those that are off offer; false where there is none, and then a cache
-    /// that may be left of it is forgotten all the same. A request that is using it goes on, and leaves nothing behind.
+    /// Forgets a session, its file and its cache, with one model or with all, also those that are off offer; false where there
+    /// is none, and then a cache that may be left of it is forgotten all the same. A request that is using it goes on, and
+    /// leaves nothing behind.
     pub async fn delete_session(&self, id: &str, model: Option<&str>) -> Result<bool> {
         let mut deleted = false;
         for model in self.among(model)? {
