@@ -64,10 +64,24 @@ impl Drop for Stream {
 /// happens first; messages of mlx-rs's own calls come here too.
 fn install_error_handler() {
     ERROR_HANDLER.call_once(|| {
+        #[cfg(target_os = "macos")]
+        find_kernels();
         let _ = mlx_rs::memory::active_memory();
         // SAFETY: the handler is a plain function and takes no data.
         unsafe { c::mlx_set_error_handler(Some(on_error), ptr::null_mut(), None) };
     });
+}
+
+/// Tells MLX where Hearth.app has its kernels: with the resources, since a bundle's signature allows none beside the program,
+/// where MLX would look. Elsewhere they lie where MLX was built.
+#[cfg(target_os = "macos")]
+fn find_kernels() {
+    // Homebrew's `hearth` is a link to the program.
+    let program = std::env::current_exe().and_then(|program| program.canonicalize()).unwrap_or_default();
+    let kernels = program.parent().and_then(|folder| Some(folder.parent()?.join("Resources/mlx.metallib")));
+    if let Some(kernels) = kernels.filter(|kernels| kernels.is_file()) {
+        let _ = mlx_rs::metal::set_metallib_path(kernels.to_string_lossy());
+    }
 }
 
 extern "C" fn on_error(message: *const c_char, _data: *mut c_void) {
