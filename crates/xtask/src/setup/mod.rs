@@ -55,10 +55,18 @@ fn mlx(workspace: &Workspace) -> Result<()> {
 
 #[cfg(target_os = "macos")]
 fn mlx(_: &Workspace) -> Result<()> {
-    let tools =
-        ["cmake", "xcrun"].map(|tool| (tool, crate::cmd::succeeds(std::process::Command::new(tool).arg("--version"))));
-    for (tool, found) in tools {
-        anyhow::ensure!(found, "`{tool}` is missing: run `xcode-select --install` and `brew install cmake`");
+    let needs = [
+        (["cmake", "--version"].as_slice(), "run `brew install cmake`"),
+        // Not among the command line tools, and since Xcode 26 not even in Xcode.
+        (
+            &["xcrun", "-sdk", "macosx", "metal", "--version"],
+            "install Xcode, run `sudo xcode-select --switch /Applications/Xcode.app`, and from Xcode 26 on \
+             `xcodebuild -downloadComponent MetalToolchain`",
+        ),
+    ];
+    for (words, remedy) in needs {
+        let works = crate::cmd::succeeds(std::process::Command::new(words[0]).args(&words[1..]));
+        anyhow::ensure!(works, "`{}` fails, and MLX is built with it: {remedy}", words.join(" "));
     }
     Ok(())
 }
