@@ -27,13 +27,13 @@ const LEAST: (f64, f64) = (420.0, 480.0);
 /// How long a window waits for the server.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Shows the window.
+/// Shows the window, below the icon where it was hidden.
 pub(crate) fn open(app: &AppHandle) {
     warn(window(app).and_then(|window| {
         if is_blank(&window) {
             window.navigate(address(app, "")?)?;
         }
-        show(&window)
+        show(app, &window)
     }));
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn open_at(app: &AppHandle, page: &str) {
             true => window.navigate(address(app, page)?)?,
             false => window.eval(format!("location.hash = '#/{page}'"))?,
         }
-        show(&window)
+        show(app, &window)
     }));
 }
 
@@ -83,7 +83,12 @@ fn warn(done: Result<()>) {
     }
 }
 
-fn show(window: &WebviewWindow) -> Result<()> {
+fn show(app: &AppHandle, window: &WebviewWindow) -> Result<()> {
+    if !window.is_visible()?
+        && let Some(place) = below_icon(app)
+    {
+        window.set_position(place)?;
+    }
     window.unminimize()?;
     window.show()?;
     Ok(window.set_focus()?)
@@ -102,9 +107,6 @@ fn window(app: &AppHandle) -> Result<WebviewWindow> {
         .on_navigation(move |url| stays_inside(&guarded, url))
         .visible(false)
         .build()?;
-    if let Some(place) = below_icon(app) {
-        window.set_position(place)?;
-    }
     let closed = window.clone();
     window.on_window_event(move |event| {
         // What is being answered in it goes on, and it is there at once when it is wanted again.
