@@ -84,8 +84,10 @@ export class Line {
 
   #waits(response) {
     return new Promise((resolve, reject) => {
-      this.#more.addEventListener("more", resolve, { once: true });
-      response.once("close", () => reject(new Error("whoever downloads went away")));
+      const gone = () => reject(new Error("whoever downloads went away"));
+      const goOn = () => resolve(response.off("close", gone));
+      this.#more.addEventListener("more", goOn, { once: true });
+      response.once("close", gone);
     });
   }
 }
