@@ -31,6 +31,8 @@ export function hubWith(folder, repos, ...args) {
 export const recommended = () =>
   JSON.parse(readFileSync(join(root, "crates/hearth-hub/catalog.json"), "utf8")).map(({ variants }) => variants[0].repo);
 
+const GONE = "whoever downloads went away";
+
 /** A line to `hub`: of the weights it lets through so many bytes as it is told, and holds the rest. */
 export class Line {
   /** Answers with this status itself, if there is one. */
@@ -74,6 +76,7 @@ export class Line {
 
   async #pass(piece, url, response) {
     for (let rest = piece; rest.length > 0; ) {
+      if (response.destroyed) throw new Error(GONE);
       const now = url.startsWith("/cdn/") ? Math.min(rest.length, this.#left) : rest.length;
       if (url.startsWith("/cdn/")) this.#left -= now;
       response.write(rest.subarray(0, now));
@@ -84,7 +87,7 @@ export class Line {
 
   #waits(response) {
     return new Promise((resolve, reject) => {
-      const gone = () => reject(new Error("whoever downloads went away"));
+      const gone = () => reject(new Error(GONE));
       const goOn = () => resolve(response.off("close", gone));
       this.#more.addEventListener("more", goOn, { once: true });
       response.once("close", gone);
