@@ -1,13 +1,13 @@
 // The app as a person has it: its window, its icon's menu, a port that is taken.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { By, Key, until as located } from "selenium-webdriver";
 import { App, WAIT, beginDesktop, endDesktop } from "./app.mjs";
-import { descendants, freePort, isAlive, program, until } from "./programs.mjs";
+import { descendants, environment, freePort, isAlive, program, temporary, until } from "./programs.mjs";
 
 before(beginDesktop);
 after(endDesktop);
@@ -79,5 +79,17 @@ test("a port that somebody has is named, and the next one is offered", async () 
   } finally {
     other.close();
     await app.close();
+  }
+});
+
+test("called hearth, it is the command line", () => {
+  const home = temporary();
+  try {
+    const link = join(home.folder, "hearth");
+    symlinkSync(program("hearth-app"), link);
+    const { stderr, stdout } = spawnSync(link, { env: environment(home.folder), encoding: "utf8", timeout: WAIT });
+    assert.match(stdout + stderr, /Usage: hearth/);
+  } finally {
+    home.remove();
   }
 });
