@@ -16,7 +16,6 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-
 use rustix::system::uname;
 
 use crate::{

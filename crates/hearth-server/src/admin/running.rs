@@ -26,7 +26,7 @@ const LEAST_MEMORY: i64 = 256 << 20;
 const LINES: [Line; 6] = [
     ("port", "a port, 1 to 65535", |value| is_within(value, 1, 65_535)),
     (NETWORK, "true or false", Value::is_boolean),
-    ("memory", "a number of bytes, 268435456 (256 MB) at least", |value| is_within(value, LEAST_MEMORY, i64::MAX)),
+    ("memory", "a number of bytes, 268435456 (0.27 GB) at least", |value| is_within(value, LEAST_MEMORY, i64::MAX)),
     ("cache_memory", "a number of bytes", |value| is_within(value, 0, i64::MAX)),
     ("cache_disk", "a number of bytes", |value| is_within(value, 0, i64::MAX)),
     (IDLE, "a number of seconds, or -1 for never", |value| is_within(value, -1, i64::from(u32::MAX))),
