@@ -1,7 +1,7 @@
 // What people are told when something goes wrong, and that they can go on from there.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { choose, gone, row, setUp, signIn, visit } from "./browser.mjs";
+import { becomes, choose, gone, row, setUp, signIn, visit } from "./browser.mjs";
 import { answer, answers, ask } from "./chats.mjs";
 import { install, own, swell } from "./shelves.mjs";
 
@@ -60,22 +60,45 @@ stage.test("a model that is too large is told with what it needs", { expects: [/
   await trouble(page).getByText(/needs at least .* of memory/).waitFor();
 });
 
+stage.test("an answer that could not be kept is kept before what is said next", { expects: [/ERR_FAILED/] }, async (page) => {
+  await visit(page, "Chat");
+  // The first attempt to keep the answer arrives without a reply, the second not at all.
+  const isAnswer = (request) => request.method() !== "GET" && request.postDataJSON().role !== "user";
+  let lost = 0;
+  await page.route(/\/conversations\/\w+\/messages/, async (route) => {
+    if (lost === 2 || !isAnswer(route.request())) return route.continue();
+    if ((lost += 1) === 1) await route.fetch();
+    return route.abort();
+  });
+  await ask(page, "What is 1 + 1?");
+  const first = await answer(page);
+  await ask(page, "What is 1 + 2?");
+  const second = await answer(page, 1);
+  const { messages } = await stage.ask("GET", `conversations/${page.url().split("/").at(-1)}`);
+  assert.equal(messages.length, 4);
+  assert.ok(first.startsWith(messages[1].content) && second.startsWith(messages[3].content));
+  assert.equal(messages[2].parent, messages[1].id);
+});
+
 // Its session died with the server, so there is none to fork.
 const dead = [/ERR_/, /status of 404.*fork/];
 
-stage.test("a server that dies in the middle of an answer loses no more than its end", { expects: dead }, async (page) => {
+stage.test("a server that dies in the middle of an answer loses none of what its page shows", { expects: dead }, async (page) => {
   await visit(page, "Chat");
   await ask(page, "Count to 100.");
   await answers(page).getByText("1, 2, 3").waitFor();
   await stage.server.end("SIGKILL");
   await trouble(page).getByText("The server went away").waitFor();
   await page.getByText("The server does not answer. Trying again…").waitFor();
-  await answers(page).getByText("1, 2, 3").waitFor();
+  const shown = await answers(page).locator("p").first().innerText();
   await stage.start();
   await gone(page.getByText("The server does not answer. Trying again…"));
+  const id = page.url().split("/").at(-1);
+  const kept = async () => (await stage.ask("GET", `conversations/${id}`)).messages.slice(1).map(({ content }) => content.trim()).join();
+  await becomes(kept, shown, "what the server has of the answer");
   await page.reload();
   await answers(page).getByText("This answer broke off.").waitFor();
-  await answers(page).getByText(/^1/).waitFor();
+  await answers(page).getByText(shown).waitFor();
   await press(page, "Answer again");
   await page.getByRole("group", { name: "2 of 2" }).waitFor();
 });

@@ -13,6 +13,8 @@ export const STOPPED = 'cancelled';
 /** One whole answer or what there is of it; `message` is null where nothing came. */
 export interface Outcome {
   message: Message | null;
+  /** Whether the server has it. */
+  isKept: boolean;
   error: unknown;
 }
 
@@ -46,36 +48,42 @@ export class LiveAnswer {
     const error = await this.#follow(request).catch((thrown: unknown) => thrown ?? null);
     if (api.isAbort(error)) this.#answer.finish ??= STOPPED;
     this.#frames.flush();
-    if (isEmpty(this.#answer)) return { message: null, error };
+    if (isEmpty(this.#answer)) return { message: null, isKept: true, error };
     // If it cannot be kept it is still shown.
-    const kept = await this.#keep().catch(() => null);
-    return { message: kept ?? { ...this.message, id: this.#kept.id ?? this.message.id }, error };
+    const kept = await this.keep().catch(() => null);
+    return { message: kept ?? { ...this.message, id: this.#kept.id ?? this.message.id }, isKept: kept !== null, error };
   }
 
   async #follow(request: ChatRequest): Promise<null> {
     for await (const chunk of api.chat(request, this.#stop.signal)) {
       take(this.#answer, chunk, performance.now());
       this.#frames.ask();
-      if (!isEmpty(this.#answer) && performance.now() - this.#kept.at > KEEP_MS) void this.#keep().catch(() => {});
+      if (!isEmpty(this.#answer) && performance.now() - this.#kept.at > KEEP_MS) void this.keep().catch(() => {});
     }
     return null;
   }
 
   /** Writes what there is: the first time as a new message. One after the other, or an older one could come last. */
-  #keep(): Promise<Message> {
+  keep(): Promise<Message> {
     this.#kept.at = performance.now();
     const { conversation } = this.#kept;
     const kept = this.#keeping
-      .catch(() => null)
-      .then(() => {
+      .catch(() => this.#taken())
+      .then((before) => {
         const change = this.#change();
-        const { id } = this.#kept;
-        if (id) return api.changeMessage(conversation, id, change);
+        if (before) return api.changeMessage(conversation, before.id, change);
         return api.addMessage(conversation, { ...change, parent: this.parent, role: 'assistant' });
       })
       .then((message) => ((this.#kept.id = message.id), message));
     this.#keeping = kept;
     return kept;
+  }
+
+  /** What the server has of it though it did not get round to saying so: no two answers to one message share a session. */
+  async #taken(): Promise<Message | null> {
+    const { messages } = await api.conversation(this.#kept.conversation);
+    const { parent, role, session } = this.message;
+    return messages.find((one) => one.parent === parent && one.role === role && one.session === session) ?? null;
   }
 
   #change(): MessageChange & { content: string } {

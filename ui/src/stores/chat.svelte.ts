@@ -28,6 +28,8 @@ export class Chat {
   branch = $derived(branchTo(this.tree, this.leaf));
   #changed: (chat: Chat) => void;
   #keys = new Map<string, string>();
+  /** What the server could not take. */
+  #unkept = new Set<LiveAnswer>();
 
   constructor(id: string | null, changed: (chat: Chat) => void) {
     this.#changed = changed;
@@ -53,6 +55,7 @@ export class Chat {
   async load(): Promise<void> {
     if (this.id === null || this.live) return;
     try {
+      await this.settle();
       const { conversation, messages } = await api.conversation(this.id);
       this.#take(conversation);
       this.messages = messages;
@@ -70,12 +73,12 @@ export class Chat {
 
   /** Says `text` at the end of the branch. */
   send(text: string): Promise<void> {
-    return this.#say(this.leaf, text);
+    return this.#say(text, () => this.leaf);
   }
 
   /** Says `text` in the place of a message, on a branch of its own. */
   edit(message: Message, text: string): Promise<void> {
-    return this.#say(message.parent, text);
+    return this.#say(text, () => message.parent);
   }
 
   /** Answers a message: for the first time, again, or once more after it failed. */
@@ -91,7 +94,8 @@ export class Chat {
     const live = (this.live = new LiveAnswer(this.id, parent, request));
     // Where there is nothing to fork any more, the answer is only slower.
     if (plan.from) await api.forkSession(plan.from, plan.id).catch(() => null);
-    const { message, error } = await live.run(request);
+    const { message, isKept, error } = await live.run(request);
+    if (!isKept) this.#unkept.add(live);
     if (message) this.#add(message, parent, live.message.id);
     if (error && !api.isAbort(error)) this.failure = { parent, error };
     this.live = null;
@@ -102,16 +106,27 @@ export class Chat {
     this.live?.stop();
   }
 
+  /** Writes what the server could not take, so that nothing is lost while its page is open. */
+  async settle(): Promise<void> {
+    for (const answer of this.#unkept) {
+      this.#add(await answer.keep(), answer.parent, answer.message.id);
+      this.#unkept.delete(answer);
+    }
+  }
+
   /** Shows the branch that leads through `message`. */
   async show(message: Message): Promise<void> {
     this.leaf = newestLeaf(this.tree, message.id);
     if (this.id !== null && this.leaf !== null) await api.changeConversation(this.id, { leaf: this.leaf });
   }
 
-  async #say(parent: string | null, text: string): Promise<void> {
+  /** `parentOf` is asked once all that is shown has the server's ids. */
+  async #say(text: string, parentOf: () => string | null): Promise<void> {
     if (this.sending || this.live) return;
     this.sending = true;
     try {
+      await this.settle();
+      const parent = parentOf();
       const id = await this.#begin();
       const said = await api.addMessage(id, { parent, role: 'user' satisfies Role, content: text });
       this.#add(said, parent);
@@ -130,11 +145,11 @@ export class Chat {
     return started.id;
   }
 
-  #add(message: Message, parent: string | null, key?: string): void {
-    if (key) this.#keys.set(message.id, key);
-    this.messages = [...this.messages.filter(({ id }) => id !== message.id), message];
+  #add(message: Message, parent: string | null, key = message.id): void {
+    this.#keys.set(message.id, key);
+    this.messages = [...this.messages.filter(({ id }) => id !== message.id && id !== key), message];
     // Whoever looks at another branch by now stays there.
-    if (this.leaf === parent || message.role === 'user') this.leaf = message.id;
+    if (this.leaf === parent || this.leaf === key || message.role === 'user') this.leaf = message.id;
   }
 
   #take({ title, model, system, sampling }: Conversation): void {

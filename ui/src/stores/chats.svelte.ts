@@ -2,12 +2,17 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { Chat } from './chat.svelte';
 import { conversations } from './conversations.svelte';
+import { events } from './events.svelte';
 import { router } from './router.svelte';
 
 class Chats {
   #open = new SvelteMap<string, Chat>();
   /** The one in which nothing has been said. */
   #fresh = $state.raw(this.#new());
+
+  constructor() {
+    events.onConnected(() => this.#open.forEach((chat) => void chat.settle().catch(() => {})));
+  }
 
   get fresh(): Chat {
     return this.#fresh;
