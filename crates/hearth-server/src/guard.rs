@@ -70,8 +70,9 @@ fn host<'a>(request: &'a Request, options: &ServerOptions) -> Result<&'a str, Ap
     let local = request.extensions().get::<LocalAddr>().map(|LocalAddr(local)| *local);
     for name in [Some(host), authority(request.uri())].into_iter().flatten() {
         if !is_own(name, local, own_name) && !is_allowed(name, &options.allowed_hosts) {
-            let message =
-                format!("The host {name:?} is not this server's: use 127.0.0.1, or let --allowed-host add it.");
+            let own = local.map(|local| SocketAddr::new(local.ip().to_canonical(), local.port()).to_string());
+            let own = own.as_deref().unwrap_or("127.0.0.1");
+            let message = format!("The host {name:?} is not this server's: use {own}, or let --allowed-host add it.");
             return Err(ApiError::new(StatusCode::FORBIDDEN, message).code("host_not_allowed"));
         }
     }

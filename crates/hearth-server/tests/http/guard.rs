@@ -49,7 +49,9 @@ async fn t1_only_own_hosts_are_answered() {
         for (method, path) in ROUTES {
             let answer = server.raw(&request(method, path, &[("Host", &host), JSON], CHAT)).await;
             assert_eq!(answer.status, 403, "{host:?} {method} {path}");
-            assert_eq!(answer.json()["error"]["code"], "host_not_allowed");
+            let error = &answer.json()["error"];
+            assert_eq!(error["code"], "host_not_allowed");
+            assert!(error["message"].as_str().unwrap().contains(&format!("use 127.0.0.1:{own}")), "{error}");
         }
     }
     for host in
