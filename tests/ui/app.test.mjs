@@ -1,6 +1,7 @@
 // The app as a person has it: its window, its icon's menu, a port that is taken.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -29,7 +30,10 @@ test("starts, chats, obeys its icon's menu, and leaves no process", async () => 
 
     // A request that never ends makes its end last, and whoever wants it again waits for that.
     const held = connect(app.port, "127.0.0.1").on("error", () => {});
-    held.write("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n");
+    const head = [`Host: 127.0.0.1:${app.port}`, "Content-Type: application/json", "Content-Length: 9", "Expect: 100-continue"];
+    held.write(`POST /v1/chat/completions HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n`);
+    const [said] = await once(held, "data", { signal: AbortSignal.timeout(WAIT) });
+    assert.match(String(said), /100 Continue/);
     await app.tray.click("Stop Server");
     await until(async () => (await app.tray.labels()).includes("The server stops"), "the menu says that it stops", WAIT);
     await app.tray.click("Start Server");
