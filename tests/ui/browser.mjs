@@ -75,7 +75,8 @@ export class Stage {
   /** A page, and what it complains of. `first` is a browser that has never been here; the rest is for Playwright. */
   async open({ first = false, ...options } = {}) {
     const context = await this.browser.newContext({ permissions: ["clipboard-read", "clipboard-write"], ...options });
-    if (!first) await context.addInitScript(() => localStorage.setItem("hearth.welcomed", "yes"));
+    // about:blank has no storage.
+    if (!first) await context.addInitScript(() => location.protocol !== "about:" && localStorage.setItem("hearth.welcomed", "yes"));
     const page = await context.newPage();
     page.setDefaultTimeout(WAIT);
     return { page, complaints: listen(page, this) };

@@ -49,6 +49,8 @@ stage.test("a model is renamed, and programs call it by its new name", { expects
   await name.fill("My Own");
   await dialog(page).getByText("Programs call it my-own.").waitFor();
   await name.press("Enter");
+  // The list hears of it a little before programs can use it; the dialog stays until they can.
+  await gone(dialog(page));
   await row(page, "My Own").waitFor();
   assert.ok((await stage.ask("GET", "/v1/models")).data.some(({ id }) => id === "my-own"));
   await choose(page, more(page, "My Own"), "Copy API name");

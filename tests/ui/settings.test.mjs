@@ -24,7 +24,7 @@ stage.test("the theme is the system's until another is chosen, and stays chosen"
   assert.equal(await shown(page), "light");
 });
 
-stage.test("a port counts from the next start, and one that cannot be is told", { expects: [/ERR_/] }, async (page) => {
+stage.test("a port counts from the next start, and one that cannot be is told", {}, async (page) => {
   const type = async (text) => {
     await field(page, "Port").fill(text);
     await field(page, "Port").press("Enter");
@@ -36,6 +36,8 @@ stage.test("a port counts from the next start, and one that cannot be is told", 
   await type(first);
   await becomes(async () => (await stage.ask("GET", "settings")).port, Number(first), "the port that is set");
   await page.getByText(`The server was started with ${new URL(stage.url).port}, and that comes first.`).waitFor();
+  // Else it would go on asking where the server was.
+  await page.goto("about:blank");
   await stage.server.end();
   stage.options = { port: null };
   await stage.start();
