@@ -13,7 +13,7 @@ export const STOPPED = 'cancelled';
 /** One whole answer or what there is of it; `message` is null where nothing came. */
 export interface Outcome {
   message: Message | null;
-  /** Whether the server has it. */
+  /** Whether the server has all of it. */
   isKept: boolean;
   error: unknown;
 }
@@ -79,7 +79,7 @@ export class LiveAnswer {
     return kept;
   }
 
-  /** What the server has of it though it did not get round to saying so: no two answers to one message share a session. */
+  /** What the server has of it, even if its reply was lost: no two answers to one message share a session. */
   async #taken(): Promise<Message | null> {
     const { messages } = await api.conversation(this.#kept.conversation);
     const { parent, role, session } = this.message;
