@@ -33,7 +33,6 @@ pub fn run(show: bool) -> ExitCode {
         .plugin(tauri_plugin_updater::Builder::new().build())
         .manage(Server::default())
         .manage(tray::Clipboard::default())
-        .manage(tray::Shown::default())
         .invoke_handler(commands::handler())
         .setup(move |app| Ok(set_up(app, show)?))
         .build(tauri::generate_context!());

@@ -52,10 +52,12 @@ enum Entry {
 
 /// Puts the icon into the menu bar.
 pub(crate) fn add(app: &AppHandle) -> tauri::Result<()> {
+    let menu = Menu::new(app)?;
     TrayIconBuilder::with_id(ID)
         .icon(picture(&State::Stopped, &Glance::default()).image())
         .icon_as_template(true)
         .tooltip("Hearth")
+        .menu(&menu)
         .show_menu_on_left_click(false)
         .on_menu_event(|app, event| on_click(app, &event))
         .on_tray_icon_event(|icon, event| {
@@ -65,25 +67,23 @@ pub(crate) fn add(app: &AppHandle) -> tauri::Result<()> {
             }
         })
         .build(app)?;
+    app.manage(Shown(Mutex::new(Face { menu, picture: None, lines: vec![] })));
     show(app, &State::Stopped, &Glance::default());
     Ok(())
 }
 
-/// What icon and menu show, so that only what is new is touched: a menu that is replaced closes under the person's hand.
-#[derive(Default)]
-pub(crate) struct Shown(Mutex<Face>);
+/// What icon and menu show, so that only what is new is touched: a click that is under way is lost on an entry that is replaced.
+struct Shown(Mutex<Face>);
 
-#[derive(Default)]
 struct Face {
+    menu: Menu<Wry>,
     picture: Option<Picture>,
-    entries: Vec<Entry>,
-    items: Vec<Item>,
+    lines: Vec<(Entry, Item)>,
 }
 
 /// Makes icon and menu show how things are.
 pub(crate) fn show(app: &AppHandle, server: &State, glance: &Glance) {
-    let Some(icon) = app.tray_by_id(ID) else { return };
-    let shown = app.state::<Shown>();
+    let (Some(icon), Some(shown)) = (app.tray_by_id(ID), app.try_state::<Shown>()) else { return };
     let mut face = shown.0.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = face.show(app, &icon, picture(server, glance), entries(server, glance)) {
         tracing::debug!("the icon stays as it is: {error}");
@@ -96,27 +96,36 @@ impl Face {
             icon.set_icon_with_as_template(Some(picture.image()), true)?;
             self.picture = Some(picture);
         }
-        if is_alike(&self.entries, &entries) {
-            for ((entry, last), item) in entries.iter().zip(&self.entries).zip(&self.items) {
-                if let (Entry::Note(text), Item::Entry(item), true) = (entry, item, entry != last) {
-                    item.set_text(text)?;
-                }
-            }
-        } else {
-            self.items = entries.iter().map(|entry| item(app, entry)).collect::<tauri::Result<_>>()?;
-            let items: Vec<&dyn IsMenuItem<Wry>> = self.items.iter().map(Item::as_dyn).collect();
-            icon.set_menu(Some(Menu::with_items(app, &items)?))?;
+        let before: Vec<&Entry> = self.lines.iter().map(|(entry, _)| entry).collect();
+        let (above, below) = kept(&before, &entries);
+        for _ in above..self.lines.len() - below {
+            self.menu.remove(self.lines.remove(above).1.as_dyn())?;
         }
-        self.entries = entries;
+        let end = entries.len() - below;
+        for (at, entry) in entries.into_iter().enumerate() {
+            if (above..end).contains(&at) {
+                let item = item(app, &entry)?;
+                self.menu.insert(item.as_dyn(), at)?;
+                self.lines.insert(at, (entry, item));
+            } else if let (last, Item::Entry(item)) = &mut self.lines[at]
+                && let Entry::Note(text) = &entry
+                && entry != *last
+            {
+                item.set_text(text)?;
+                *last = entry;
+            }
+        }
         Ok(())
     }
 }
 
-/// Whether two menus differ in what is to be read at most.
-fn is_alike(one: &[Entry], other: &[Entry]) -> bool {
+/// How many entries stay at the top and at the bottom of a menu; what is to be read in them may be another.
+fn kept(before: &[&Entry], after: &[Entry]) -> (usize, usize) {
     let alike =
-        |(one, other): (&Entry, &Entry)| one == other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
-    one.len() == other.len() && one.iter().zip(other).all(alike)
+        |(one, other): &(&&Entry, &Entry)| **one == *other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
+    let above = before.iter().zip(after).take_while(alike).count();
+    let below = before[above..].iter().rev().zip(after[above..].iter().rev()).take_while(alike).count();
+    (above, below)
 }
 
 /// What the icon looks like.
@@ -294,14 +303,21 @@ mod tests {
     }
 
     #[test]
-    fn a_menu_is_made_anew_only_for_other_entries() {
-        let glance = |speed: Option<f64>| Glance { tokens_per_second: speed, ..Glance::default() };
+    fn an_entry_that_stays_is_not_made_anew() {
         let (_glances, seen) = tokio::sync::watch::channel(Glance::default());
-        let menu = |glance: &Glance| entries(&ready(seen.clone()), glance);
-        assert!(is_alike(&menu(&glance(Some(1.0))), &menu(&glance(Some(2.0)))));
-        assert!(!is_alike(&menu(&glance(None)), &menu(&glance(Some(2.0)))));
-        assert!(!is_alike(&menu(&glance(None)), &entries(&State::Starting, &glance(None))));
-        assert!(is_alike(&entries(&State::Stopped, &glance(None)), &entries(&State::Stopping, &glance(None))));
+        let ready = |speed: Option<f64>, models: &[&str]| {
+            let models = models.iter().map(|&model| model.into()).collect();
+            entries(&ready(seen.clone()), &Glance { tokens_per_second: speed, models, ..Glance::default() })
+        };
+        let idle = |state: &State| entries(state, &Glance::default());
+        let kept = |before: &[Entry], after: &[Entry]| super::kept(&before.iter().collect::<Vec<_>>(), after);
+        assert_eq!(kept(&[], &idle(&State::Stopped)), (0, 0));
+        assert_eq!(kept(&idle(&State::Stopped), &idle(&State::Stopping)), (7, 0));
+        assert_eq!(kept(&idle(&State::Stopped), &idle(&State::Starting)), (3, 3), "start gives way to stop");
+        assert_eq!(kept(&idle(&State::Starting), &ready(None, &[])), (3, 4), "an address to copy");
+        assert_eq!(kept(&ready(None, &[]), &ready(None, &["ember"])), (1, 7), "a model");
+        assert_eq!(kept(&ready(Some(1.0), &["ember"]), &ready(Some(2.0), &["ember"])), (10, 0));
+        assert_eq!(kept(&ready(Some(1.0), &["ember"]), &ready(None, &[])), (1, 7));
     }
 
     fn ready(glances: tokio::sync::watch::Receiver<Glance>) -> State {

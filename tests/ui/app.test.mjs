@@ -21,6 +21,7 @@ test("starts, chats, obeys its icon's menu, and leaves no process", async () => 
     const ready = `Ready at 127.0.0.1:${app.port}`;
     await until(async () => (await app.tray.labels()).includes(ready), "the menu says where the server is", WAIT);
     assert.ok((await app.tray.labels()).includes("ember"));
+    const settings = await app.tray.entry("Settings…");
 
     await (await app.find("button", "Skip")).click();
     await (await app.find("a", "Chat")).click();
@@ -47,6 +48,7 @@ test("starts, chats, obeys its icon's menu, and leaves no process", async () => 
     await until(() => app.isServing(), "the server answers again", WAIT);
     await app.find("a", "Chat");
 
+    assert.equal(await app.tray.entry("Settings…"), settings, "an entry that is made anew loses the click that is under way");
     await app.tray.click("Settings…");
     const login = await app.find("*[@role='switch']", "");
     await login.click();

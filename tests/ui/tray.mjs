@@ -51,9 +51,14 @@ export class Tray {
     return (await this.entries()).map(([, label]) => label);
   }
 
-  async click(label) {
+  /** The id of an entry. */
+  async entry(label) {
     const [id] = (await this.entries()).find(([, known]) => known === label) ?? [];
     if (!id) throw new Error(`the menu has no ${label}`);
-    await this.#call(this.name, MENU, "com.canonical.dbusmenu.Event", id, "clicked", "<''>", "0");
+    return id;
+  }
+
+  async click(label) {
+    await this.#call(this.name, MENU, "com.canonical.dbusmenu.Event", await this.entry(label), "clicked", "<''>", "0");
   }
 }
