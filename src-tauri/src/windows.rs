@@ -202,17 +202,14 @@ fn is_own(url: &Url) -> bool {
     url.scheme() == "tauri" && url.host_str() == Some("localhost")
 }
 
-/// Whether the window may go there; a page of the web opens in the browser.
+/// Whether the window may go there. It is not opened outside instead, for no person asked for that: it may be a page whose server
+/// was stopped just then.
 fn stays_inside(app: &AppHandle, url: &Url) -> bool {
-    let own = is_own(url) || url.as_str() == BLANK;
-    let server = match app.state::<Server>().state() {
+    let is_server = match app.state::<Server>().state() {
         State::Ready { url: server, .. } => server.parse::<Url>().is_ok_and(|server| server.origin() == url.origin()),
         _ => false,
     };
-    if !own && !server {
-        let _ = open_outside(url);
-    }
-    own || server
+    is_server || is_own(url) || url.as_str() == BLANK
 }
 
 /// Opens a page of the web in the person's browser.

@@ -1,8 +1,8 @@
 // The app itself in a window under Xvfb, driven by WebKit's own driver, and its icon on the session bus.
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { Builder, By, Capabilities, until as located } from "selenium-webdriver";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { Builder, By, Capabilities, error } from "selenium-webdriver";
 import { descendants, environment, freePort, isAlive, program, start, temporary, until } from "./programs.mjs";
 import { Tray } from "./tray.mjs";
 
@@ -46,15 +46,28 @@ export class App {
   #environment() {
     const runtime = join(this.home.folder, "run");
     mkdirSync(runtime, { mode: 0o700 });
+    const programs = join(this.home.folder, "bin");
+    mkdirSync(programs);
+    writeFileSync(join(programs, "xdg-open"), `#!/bin/sh\necho "$1" >> ${this.#opened}\n`, { mode: 0o755 });
     return environment(this.home.folder, {
       DBUS_SESSION_BUS_ADDRESS: bus.match[0],
       DISPLAY: `:${display.match[0]}`,
       HEARTH_PORT: String(this.port),
       LIBGL_ALWAYS_SOFTWARE: "1",
+      PATH: programs + delimiter + process.env.PATH,
       TAURI_WEBVIEW_AUTOMATION: "true",
       WEBKIT_DISABLE_DMABUF_RENDERER: "1",
       XDG_RUNTIME_DIR: runtime,
     });
+  }
+
+  get #opened() {
+    return join(this.home.folder, "opened");
+  }
+
+  /** The addresses that it opened in the browser. */
+  opened() {
+    return existsSync(this.#opened) ? readFileSync(this.#opened, "utf8").trim().split("\n") : [];
   }
 
   async isServing(port = this.port) {
@@ -64,7 +77,9 @@ export class App {
   /** The first element that is one of these and holds this text. */
   async find(css, text = "") {
     const holds = By.xpath(`//${css}[contains(normalize-space(.), ${JSON.stringify(text)})]`);
-    return this.page.wait(located.elementLocated(holds), WAIT, `no ${css} with ${text}`, 20);
+    // A page that gives way to the next one breaks off what is looked up in it.
+    const first = () => this.page.findElement(holds).catch((failure) => (isPassing(failure) ? null : Promise.reject(failure)));
+    return this.page.wait(first, WAIT, `no ${css} with ${text}`, 20);
   }
 
   async close() {
@@ -76,6 +91,8 @@ export class App {
     this.home.remove();
   }
 }
+
+const isPassing = (failure) => failure instanceof error.NoSuchElementError || failure instanceof error.NoSuchFrameError;
 
 function commandOf(id) {
   try {

@@ -29,6 +29,13 @@ test("starts, chats, obeys its icon's menu, and leaves no process", async () => 
     await field.sendKeys("What is the capital of France?", Key.ENTER);
     await app.find("article", "Paris");
 
+    // Where a page goes by itself nobody follows; what a person clicks is for their browser.
+    const link = `document.querySelector("article").insertAdjacentHTML("beforeend", '<a href="https://example.com/">Example</a>')`;
+    await app.page.executeScript(`location.href = "https://example.org/"; ${link}`);
+    await (await app.find("a", "Example")).click();
+    await until(() => app.opened().includes("https://example.com/"), "the link opens outside", WAIT);
+    assert.deepEqual(app.opened(), ["https://example.com/"]);
+
     // A request that never ends makes its end last, and whoever wants it again waits for that.
     const held = connect(app.port, "127.0.0.1").on("error", () => {});
     const head = [`Host: 127.0.0.1:${app.port}`, "Content-Type: application/json", "Content-Length: 9", "Expect: 100-continue"];
