@@ -91,7 +91,7 @@ stage.test("a server that dies in the middle of an answer loses none of what its
   await trouble(page).getByText("The server went away").waitFor();
   await page.getByText("The server does not answer. Trying again…").waitFor();
   await answers(page).getByText("1, 2, 3").waitFor();
-  const shown = await answers(page).locator("p").first().innerText();
+  const shown = (await answers(page).locator("p").first().innerText()).trim();
   await stage.start();
   await gone(page.getByText("The server does not answer. Trying again…"));
   const id = page.url().split("/").at(-1);
