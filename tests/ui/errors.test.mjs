@@ -80,6 +80,20 @@ stage.test("an answer that could not be kept is kept before what is said next", 
   assert.equal(messages[2].parent, messages[1].id);
 });
 
+stage.test("what is told of a server that does not answer moves nothing from under a click", {}, async (page) => {
+  const title = page.getByRole("heading", { level: 1, name: "Models" });
+  await title.waitFor();
+  const place = await title.boundingBox();
+  let goOn;
+  const held = new Promise((resolve) => (goOn = resolve));
+  await page.route("**/admin/v1/events", (route) => held.then(() => route.continue()));
+  await page.reload();
+  await page.getByText("The server does not answer. Trying again…").waitFor();
+  assert.deepEqual(await title.boundingBox(), place);
+  goOn();
+  await gone(page.getByText("The server does not answer. Trying again…"));
+});
+
 // Its session died with the server, so there is none to fork.
 const dead = [/ERR_/, /status of 404.*fork/];
 
