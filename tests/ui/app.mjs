@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { Builder, By, Capabilities, error } from "selenium-webdriver";
-import { descendants, environment, freePort, isAlive, program, start, temporary, until } from "./programs.mjs";
+import { commandOf, descendants, environment, freePort, isAlive, program, start, temporary, until } from "./programs.mjs";
 import { Tray } from "./tray.mjs";
 
 /** The longest that anything in the app may take. */
@@ -38,7 +38,7 @@ export class App {
     const browser = { browserName: "wry", "webkitgtk:browserOptions": { binary: program("hearth-app"), args: [] } };
     app.begun = performance.now();
     app.page = await new Builder().usingServer(url).withCapabilities(new Capabilities(browser)).build();
-    app.id = descendants(app.webkit.pid).find((id) => commandOf(id).endsWith("/hearth-app"));
+    app.id = descendants(app.webkit.pid).find((id) => commandOf(id)[0]?.endsWith("/hearth-app"));
     app.tray = new Tray(bus.match[0], app.id);
     return app;
   }
@@ -93,11 +93,3 @@ export class App {
 }
 
 const isPassing = (failure) => failure instanceof error.NoSuchElementError || failure instanceof error.NoSuchFrameError;
-
-function commandOf(id) {
-  try {
-    return readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0")[0];
-  } catch {
-    return "";
-  }
-}

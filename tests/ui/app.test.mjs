@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, symlinkSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { By, Key, until as located } from "selenium-webdriver";
 import { App, WAIT, beginDesktop, endDesktop } from "./app.mjs";
-import { descendants, environment, freePort, isAlive, program, temporary, until } from "./programs.mjs";
+import { commandOf, descendants, environment, freePort, isAlive, program, temporary, until } from "./programs.mjs";
 
 before(beginDesktop);
 after(endDesktop);
@@ -70,7 +70,7 @@ test("starts, chats, obeys its icon's menu, and leaves no process", async () => 
     assert.equal(code, 0, "a second app hands over to the first");
 
     const family = [app.id, ...descendants(app.id)];
-    assert.ok(family.some((id) => readFileSync(`/proc/${id}/cmdline`, "utf8").includes("\0worker\0")), "a worker runs");
+    assert.ok(family.some((id) => commandOf(id).includes("worker")), "a worker runs");
     await app.tray.click("Quit Hearth");
     await until(() => !family.some(isAlive), "the app and all that it started have ended", WAIT);
   } finally {

@@ -73,9 +73,22 @@ export function freePort() {
 
 /** Ids of the processes that `id` has started, and those have, as the kernel lists them by thread. */
 export function descendants(id) {
-  const threads = () => readdirSync(`/proc/${id}/task`).map((thread) => `/proc/${id}/task/${thread}/children`);
-  const children = threads().flatMap((file) => readFileSync(file, "utf8").split(" ").filter(Boolean).map(Number));
-  return children.flatMap((child) => [child, ...descendants(child)]);
+  const threads = whileThere(() => readdirSync(`/proc/${id}/task`));
+  const childrenOf = (thread) => whileThere(() => readFileSync(`/proc/${id}/task/${thread}/children`, "utf8").match(/\d+/g) ?? []);
+  return threads.flatMap(childrenOf).flatMap((child) => [Number(child), ...descendants(child)]);
+}
+
+/** What a process was started with: its program and its arguments; nothing where it has ended. */
+export const commandOf = (id) => whileThere(() => readFileSync(`/proc/${id}/cmdline`, "utf8").split("\0"));
+
+/** A list; an empty one of what has ended. */
+function whileThere(list) {
+  try {
+    return list();
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(error.code)) return [];
+    throw error;
+  }
 }
 
 export function isAlive(id) {
