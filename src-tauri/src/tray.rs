@@ -97,13 +97,12 @@ impl Face {
             self.picture = Some(picture);
         }
         let before: Vec<&Entry> = self.lines.iter().map(|(entry, _)| entry).collect();
-        let (above, below) = kept(&before, &entries);
-        for _ in above..self.lines.len() - below {
-            self.menu.remove(self.lines.remove(above).1.as_dyn())?;
+        let stays = staying(&before, &entries);
+        for at in (0..self.lines.len()).rev().filter(|at| !stays.contains(&Some(*at))) {
+            self.menu.remove(self.lines.remove(at).1.as_dyn())?;
         }
-        let end = entries.len() - below;
-        for (at, entry) in entries.into_iter().enumerate() {
-            if (above..end).contains(&at) {
+        for (at, (entry, stays)) in entries.into_iter().zip(stays).enumerate() {
+            if stays.is_none() {
                 let item = item(app, &entry)?;
                 self.menu.insert(item.as_dyn(), at)?;
                 self.lines.insert(at, (entry, item));
@@ -119,13 +118,18 @@ impl Face {
     }
 }
 
-/// How many entries stay at the top and at the bottom of a menu; what is to be read in them may be another.
-fn kept(before: &[&Entry], after: &[Entry]) -> (usize, usize) {
-    let alike =
-        |(one, other): &(&&Entry, &Entry)| **one == *other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
-    let above = before.iter().zip(after).take_while(alike).count();
-    let below = before[above..].iter().rev().zip(after[above..].iter().rev()).take_while(alike).count();
-    (above, below)
+/// For each entry of a menu which one of the menu before it is, maybe with another text; both menus are in one order.
+fn staying(before: &[&Entry], after: &[Entry]) -> Vec<Option<usize>> {
+    let alike = |one: &Entry, other: &Entry| one == other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
+    let mut next = 0;
+    let origin = |(at, entry): (usize, &Entry)| {
+        let comes_again = |old: &&&Entry| after[at..].iter().any(|entry| alike(old, entry));
+        next += before[next..].iter().take_while(|old| !comes_again(old)).count();
+        let origin = next;
+        next += usize::from(before.get(next).is_some_and(|old| alike(old, entry)));
+        (next > origin).then_some(origin)
+    };
+    after.iter().enumerate().map(origin).collect()
 }
 
 /// What the icon looks like.
@@ -160,23 +164,26 @@ fn picture(server: &State, glance: &Glance) -> Picture {
     }
 }
 
+/// What comes and goes stands below what a person clicks on, or it would move that from under the click.
 fn entries(server: &State, glance: &Glance) -> Vec<Entry> {
-    let mut entries = vec![Entry::Note(headline(server, glance))];
-    if let State::Ready { .. } = server {
-        entries.extend(glance.models.iter().map(|model| Entry::Note(model.clone())));
-        entries.extend(glance.tokens_per_second.map(|speed| Entry::Note(format!("{speed:.0} tokens per second"))));
-        entries
-            .extend(glance.downloads.iter().map(|(name, part)| Entry::Note(format!("Downloading {name}: {part} %"))));
-    }
-    entries.extend([Entry::Line, Entry::Do(Action::Open, "Open Hearth")]);
-    entries.extend(match server {
-        State::Ready { .. } => {
-            vec![Entry::Do(Action::CopyUrl, "Copy Base URL"), Entry::Do(Action::Stop, "Stop Server")]
-        }
-        State::Starting => vec![Entry::Do(Action::Stop, "Stop Server")],
-        State::Stopping | State::Stopped | State::Failed { .. } => vec![Entry::Do(Action::Start, "Start Server")],
+    let mut entries = vec![Entry::Note(headline(server, glance)), Entry::Line, Entry::Do(Action::Open, "Open Hearth")];
+    entries.push(match server {
+        State::Ready { .. } | State::Starting => Entry::Do(Action::Stop, "Stop Server"),
+        State::Stopping | State::Stopped | State::Failed { .. } => Entry::Do(Action::Start, "Start Server"),
     });
-    entries.extend([Entry::Do(Action::Settings, "Settings…"), Entry::Line, Entry::Do(Action::Quit, "Quit Hearth")]);
+    entries.push(Entry::Do(Action::Settings, "Settings…"));
+    if let State::Ready { .. } = server {
+        entries.push(Entry::Do(Action::CopyUrl, "Copy Base URL"));
+        let models = glance.models.iter().cloned();
+        let speed = glance.tokens_per_second.map(|speed| format!("{speed:.0} tokens per second"));
+        let downloads = glance.downloads.iter().map(|(name, part)| format!("Downloading {name}: {part} %"));
+        let notes: Vec<Entry> = models.chain(speed).chain(downloads).map(Entry::Note).collect();
+        if !notes.is_empty() {
+            entries.push(Entry::Line);
+            entries.extend(notes);
+        }
+    }
+    entries.extend([Entry::Line, Entry::Do(Action::Quit, "Quit Hearth")]);
     entries
 }
 
@@ -284,12 +291,15 @@ mod tests {
     use super::*;
 
     fn lines(server: &State, glance: &Glance) -> Vec<String> {
-        let line = |entry| match entry {
+        entries(server, glance).iter().map(line).collect()
+    }
+
+    fn line(entry: &Entry) -> String {
+        match entry {
             Entry::Note(text) => format!("({text})"),
-            Entry::Do(action, text) => format!("{}: {text}", id(action)),
+            Entry::Do(action, text) => format!("{}: {text}", id(*action)),
             Entry::Line => "—".into(),
-        };
-        entries(server, glance).into_iter().map(line).collect()
+        }
     }
 
     #[test]
@@ -310,14 +320,27 @@ mod tests {
             entries(&ready(seen.clone()), &Glance { tokens_per_second: speed, models, ..Glance::default() })
         };
         let idle = |state: &State| entries(state, &Glance::default());
-        let kept = |before: &[Entry], after: &[Entry]| super::kept(&before.iter().collect::<Vec<_>>(), after);
-        assert_eq!(kept(&[], &idle(&State::Stopped)), (0, 0));
-        assert_eq!(kept(&idle(&State::Stopped), &idle(&State::Stopping)), (7, 0));
-        assert_eq!(kept(&idle(&State::Stopped), &idle(&State::Starting)), (3, 3), "start gives way to stop");
-        assert_eq!(kept(&idle(&State::Starting), &ready(None, &[])), (3, 4), "an address to copy");
-        assert_eq!(kept(&ready(None, &[]), &ready(None, &["ember"])), (1, 7), "a model");
-        assert_eq!(kept(&ready(Some(1.0), &["ember"]), &ready(Some(2.0), &["ember"])), (10, 0));
-        assert_eq!(kept(&ready(Some(1.0), &["ember"]), &ready(None, &[])), (1, 7));
+        let anew = |before: &[Entry], after: &[Entry]| {
+            let stays = staying(&before.iter().collect::<Vec<_>>(), after);
+            let new = after
+                .iter()
+                .zip(&stays)
+                .filter(|(_, stays)| stays.is_none())
+                .map(|(entry, _)| line(entry))
+                .collect::<Vec<_>>();
+            (new.join(" "), before.len() - stays.iter().flatten().count())
+        };
+        let (stop, copy) = ("stop: Stop Server", "copy-url: Copy Base URL");
+        assert_eq!(anew(&idle(&State::Stopped), &idle(&State::Stopping)), (String::new(), 0));
+        assert_eq!(anew(&idle(&State::Stopped), &idle(&State::Starting)), (stop.into(), 1));
+        assert_eq!(anew(&idle(&State::Starting), &ready(None, &["ember"])), (format!("{copy} (ember) —"), 0));
+        assert_eq!(
+            anew(&ready(None, &[]), &ready(Some(2.0), &["ember"])),
+            ("(ember) (2 tokens per second) —".into(), 0)
+        );
+        assert_eq!(anew(&ready(Some(1.0), &["ember"]), &ready(Some(2.0), &["ember"])), (String::new(), 0));
+        let start = "start: Start Server";
+        assert_eq!(anew(&ready(Some(1.0), &["ember"]), &idle(&State::Stopping)), (start.into(), 5));
     }
 
     fn ready(glances: tokio::sync::watch::Receiver<Glance>) -> State {
@@ -345,14 +368,15 @@ mod tests {
         };
         let expected = [
             "(Answering at 127.0.0.1:8080)",
+            "—",
+            "open: Open Hearth",
+            "stop: Stop Server",
+            "settings: Settings…",
+            "copy-url: Copy Base URL",
+            "—",
             "(ember)",
             "(42 tokens per second)",
             "(Downloading mlx-community/Qwen3-4B-4bit: 7 %)",
-            "—",
-            "open: Open Hearth",
-            "copy-url: Copy Base URL",
-            "stop: Stop Server",
-            "settings: Settings…",
             "—",
             "quit: Quit Hearth",
         ];

@@ -59,6 +59,7 @@ export class Tray {
   }
 
   async click(label) {
-    await this.#call(this.name, MENU, "com.canonical.dbusmenu.Event", await this.entry(label), "clicked", "<''>", "0");
+    const id = await this.entry(label);
+    await this.#call(this.name, MENU, "com.canonical.dbusmenu.Event", id, "clicked", "<''>", "0");
   }
 }
