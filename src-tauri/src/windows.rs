@@ -1,5 +1,5 @@
 //! The app's one window. It shows the pages that the server inside serves, and where that does not run the same build of them from
-//! the app, which then offers to start it. Everything else opens in the person's browser.
+//! the app, which then offers to start it. What a person clicks on of the web opens in their browser.
 
 use std::time::Duration;
 
@@ -212,9 +212,9 @@ fn stays_inside(app: &AppHandle, url: &Url) -> bool {
     is_server || is_own(url) || url.as_str() == BLANK
 }
 
-/// Opens a page of the web in the person's browser.
+/// Opens a page of the web in the person's browser, or a letter in their mail program.
 pub(crate) fn open_outside(url: &Url) -> Result<()> {
-    if !["http", "https"].contains(&url.scheme()) {
+    if !["http", "https", "mailto"].contains(&url.scheme()) {
         bail!("{url} is no page of the web");
     }
     hearth::browser::open(url.as_str())
