@@ -122,14 +122,12 @@ impl Face {
 fn staying(before: &[&Entry], after: &[Entry]) -> Vec<Option<usize>> {
     let alike = |one: &Entry, other: &Entry| one == other || matches!((one, other), (Entry::Note(_), Entry::Note(_)));
     let mut next = 0;
-    let origin = |(at, entry): (usize, &Entry)| {
-        let comes_again = |old: &&&Entry| after[at..].iter().any(|entry| alike(old, entry));
-        next += before[next..].iter().take_while(|old| !comes_again(old)).count();
-        let origin = next;
-        next += usize::from(before.get(next).is_some_and(|old| alike(old, entry)));
-        (next > origin).then_some(origin)
+    let origin = |entry: &Entry| {
+        let origin = next + before[next..].iter().position(|old| alike(old, entry))?;
+        next = origin + 1;
+        Some(origin)
     };
-    after.iter().enumerate().map(origin).collect()
+    after.iter().map(origin).collect()
 }
 
 /// What the icon looks like.
